@@ -1,0 +1,366 @@
+"""The events Podcorder tells of: one class each, and how each field is called in OTLP.
+
+Every field that leaves the machine carries its attribute's name and meaning in its metadata; the events reference
+(docs/reference/events.md), the generic rendering in `attributes` and the encoder's tests are all made from them.
+Text that comes from the kernel stays `bytes`: whether it is UTF-8 is the encoder's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class SessionKind(StrEnum):
+    """What began a session (design, section 3)."""
+
+    COMMAND = "Command"
+    CONTAINER = "Container"
+    EXEC = "Exec"
+    DEBUG = "Debug"
+    PROBE = "Probe"
+    HOST = "Host"
+
+
+def attribute(name: str, meaning: str, *, default: Any = None) -> Any:
+    """A dataclass field that is exported as the attribute `name`; None is left out."""
+    return field(default=default, metadata={"attribute": name, "meaning": meaning})
+
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """A selected cgroup subtree: a container, or the cgroup `podcorder record` made."""
+
+    cgroup_id: int
+    path: str
+    id: str | None = attribute("container.id", "The container's id as its runtime knows it.")
+    runtime: str | None = attribute("container.runtime.name", "The runtime that made the container.")
+    name: str | None = attribute("container.name", "The container's name, where the runtime told one.")
+    policy: str | None = attribute("podcorder.policy", "The policy that selected it.")
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A tree of processes with one root."""
+
+    container: Container
+    root_tgid: int
+    root_start: int
+    """Boot time of the root's start, ns."""
+    id: str = attribute("podcorder.session.id", "The session: 32 hexadecimal digits, also its trace id.", default="")
+    kind: SessionKind = attribute("podcorder.session.kind", "What began the session.", default=SessionKind.CONTAINER)
+    partial: bool = False
+    """Older than its selection: what it did before is not known."""
+    processes: int = 0
+    """Processes alive."""
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A process as it is now; an exec changes it in place and raises `revision`, so that what is derived can be cached."""
+
+    session: Session
+    start: int
+    """Boot time of the start, ns: with the pid it names the process for good."""
+    tgid: int = attribute("process.pid", "Process id in the initial pid namespace.", default=0)
+    ppid: int = attribute("process.parent_pid", "Its parent's process id.", default=0)
+    executable: bytes | None = attribute("process.executable.path", "Resolved path of the executable, where known.")
+    span_id: str = ""
+    """16 hexadecimal digits, derived from boot id, pid and start."""
+    arguments: list[bytes] = field(default_factory=list)
+    """As exported with its exec: redacted."""
+    cwd: bytes | None = None
+    revision: int = 0
+    encoded: Any = None
+    """The encoder's cache for (this process, this revision); the interpreter sets it to None on every change."""
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """What every event has. `process` is None only for what no process did (gaps, findings, removed cgroups)."""
+
+    NAME: ClassVar[str] = ""
+    MEANING: ClassVar[str] = ""
+
+    id: str = attribute("podcorder.record.id", "Names the record for good: generation.cpu.sequence, or derived.")
+    time: int = 0
+    """Unix time, ns."""
+    process: Process | None = None
+    thread: int | None = attribute("thread.id", "The thread, where it is not the process's first.")
+    uid: int | None = attribute("process.real_user.id", "Real user id at the time.")
+    gid: int | None = attribute("process.real_group.id", "Real group id at the time.")
+    comm: bytes | None = attribute("podcorder.process.comm", "The thread's name as the kernel holds it.")
+    flags: list[str] | None = attribute(
+        "podcorder.flags",
+        "What to know about the values: truncated, unreadable, unsettled (read from the caller's memory, which may have "
+        "changed), compat (a 32-bit call), io_uring, partial (the session is older than its recording).",
+    )
+
+
+@dataclass(slots=True, eq=False)
+class ProcessExec(Event):
+    """A program was started."""
+
+    NAME: ClassVar[str] = "podcorder.process.exec"
+    MEANING: ClassVar[str] = "A program was started: what the kernel really runs."
+
+    arguments: list[bytes] | None = attribute("process.command_args", "The arguments, redacted; bytes where not UTF-8.")
+    argc: int | None = attribute("process.args_count", "How many arguments the process has.")
+    argv_bytes: int | None = attribute("podcorder.argv.original_length", "Bytes of argv, where it was truncated.")
+    redacted: int | None = attribute("podcorder.redacted", "How many values redaction took out.")
+    filename: bytes | None = attribute("podcorder.exec.filename", "The name given to execve: the script, where one was run.")
+    interpreter: bytes | None = attribute("podcorder.exec.interpreter", "The interpreter that the script's first line names.")
+    cwd: bytes | None = attribute("process.working_directory", "Working directory.")
+    effective_uid: int | None = attribute("process.user.id", "Effective user id.")
+    effective_gid: int | None = attribute("process.group.id", "Effective group id.")
+    login_uid: int | None = attribute("podcorder.audit.login_uid", "Audit login uid, where set.")
+    audit_session: int | None = attribute("podcorder.audit.session_id", "Audit session id, where set.")
+    sid: int | None = attribute("process.session_leader.pid", "Process id of the POSIX session's leader.")
+    tty: str | None = attribute("podcorder.process.tty", "Controlling terminal as major:minor.")
+    interactive: bool | None = attribute("process.interactive", "Whether it has a controlling terminal.")
+    inode: int | None = attribute("file.inode", "Inode of the executable.")
+    device: str | None = attribute("podcorder.file.device", "Device of the executable as major:minor.")
+    origin: str | None = attribute(
+        "podcorder.exec.origin", "Where the code came from if not a named file: memory, deleted, detached_mount."
+    )
+
+
+@dataclass(slots=True, eq=False)
+class ProcessExecFailed(Event):
+    """A program could not be started."""
+
+    NAME: ClassVar[str] = "podcorder.process.exec_failed"
+    MEANING: ClassVar[str] = "A program could not be started; the arguments are the caller's word (unsettled)."
+
+    arguments: list[bytes] | None = attribute("process.command_args", "The arguments, redacted; bytes where not UTF-8.")
+    argc: int | None = attribute("process.args_count", "How many arguments were seen.")
+    redacted: int | None = attribute("podcorder.redacted", "How many values redaction took out.")
+    filename: bytes | None = attribute("podcorder.exec.filename", "The name given to execve.")
+    error: str | None = attribute("error.type", "The errno's name, such as ENOENT.")
+
+
+@dataclass(slots=True, eq=False)
+class ProcessFork(Event):
+    """A process made another."""
+
+    NAME: ClassVar[str] = "podcorder.process.fork"
+    MEANING: ClassVar[str] = "A process made another one; the event is the parent's."
+
+    child_pid: int | None = attribute("podcorder.child.pid", "Process id of the new process.")
+
+
+@dataclass(slots=True, eq=False)
+class ProcessExit(Event):
+    """A process ended."""
+
+    NAME: ClassVar[str] = "podcorder.process.exit"
+    MEANING: ClassVar[str] = "The last thread of a process has gone."
+
+    code: int | None = attribute("process.exit.code", "Exit code, where it ended by itself.")
+    signal: str | None = attribute("podcorder.process.signal", "The signal that ended it, such as SIGKILL.")
+    duration: int | None = attribute("podcorder.process.duration_ns", "From the process's start to its end, ns.")
+
+
+@dataclass(slots=True, eq=False)
+class FileOpen(Event):
+    """A file was opened."""
+
+    NAME: ClassVar[str] = "podcorder.file.open"
+    MEANING: ClassVar[str] = "A file was opened: the path is that of the file actually opened."
+
+    path: bytes | None = attribute("file.path", "Resolved path; of a failed open the path asked for.")
+    access: str | None = attribute("podcorder.file.access", "read, write, read_write or path (O_PATH).")
+    open_flags: list[str] | None = attribute("podcorder.file.flags", "The O_ flags besides the access mode.")
+    inode: int | None = attribute("file.inode", "Inode.")
+    device: str | None = attribute("podcorder.file.device", "Device as major:minor.")
+    mode: str | None = attribute("file.mode", "Permissions in octal.")
+    file_type: str | None = attribute("podcorder.file.type", "regular, directory, character, block, fifo, socket, link, other.")
+    descriptor: int | None = attribute("podcorder.file.descriptor", "The descriptor; absent where io_uring did not say.")
+
+
+@dataclass(slots=True, eq=False)
+class FileOpenFailed(Event):
+    """A file could not be opened."""
+
+    NAME: ClassVar[str] = "podcorder.file.open_failed"
+    MEANING: ClassVar[str] = "A file could not be opened; the path is the caller's word (unsettled), as it was asked for."
+
+    path: bytes | None = attribute("file.path", "The path asked for.")
+    access: str | None = attribute("podcorder.file.access", "read, write, read_write or path (O_PATH).")
+    open_flags: list[str] | None = attribute("podcorder.file.flags", "The O_ flags besides the access mode.")
+    error: str | None = attribute("error.type", "The errno's name, such as EACCES.")
+
+
+@dataclass(slots=True, eq=False)
+class NetworkEvent(Event):
+    """What every network event has."""
+
+    transport: str | None = attribute("network.transport", "tcp or udp.")
+    family: str | None = attribute("network.type", "ipv4 or ipv6.")
+    local_address: str | None = attribute("network.local.address", "Local address.")
+    local_port: int | None = attribute("network.local.port", "Local port.")
+
+
+@dataclass(slots=True, eq=False)
+class NetworkConnect(NetworkEvent):
+    """A TCP connection was tried."""
+
+    NAME: ClassVar[str] = "podcorder.network.connect"
+    MEANING: ClassVar[str] = "A TCP connection was tried, and how that ended."
+
+    peer_address: str | None = attribute("network.peer.address", "Peer's address.")
+    peer_port: int | None = attribute("network.peer.port", "Peer's port.")
+    outcome: str | None = attribute(
+        "podcorder.network.outcome", "established, refused, timed_out, closed (given up by the caller) or failed."
+    )
+    error: str | None = attribute("error.type", "The errno's name, where it failed.")
+    latency: int | None = attribute("podcorder.network.latency_ns", "From the first packet to the outcome, ns.")
+
+
+@dataclass(slots=True, eq=False)
+class NetworkAccept(NetworkEvent):
+    """A TCP connection was accepted."""
+
+    NAME: ClassVar[str] = "podcorder.network.accept"
+    MEANING: ClassVar[str] = "A TCP connection was accepted."
+
+    peer_address: str | None = attribute("network.peer.address", "Peer's address.")
+    peer_port: int | None = attribute("network.peer.port", "Peer's port.")
+
+
+@dataclass(slots=True, eq=False)
+class NetworkListen(NetworkEvent):
+    """A TCP socket began to listen."""
+
+    NAME: ClassVar[str] = "podcorder.network.listen"
+    MEANING: ClassVar[str] = "A TCP socket began to listen."
+
+
+@dataclass(slots=True, eq=False)
+class NetworkDatagram(NetworkEvent):
+    """The first UDP datagram to a peer."""
+
+    NAME: ClassVar[str] = "podcorder.network.datagram"
+    MEANING: ClassVar[str] = "The first UDP datagram that a socket sent to a peer."
+
+    peer_address: str | None = attribute("network.peer.address", "Peer's address.")
+    peer_port: int | None = attribute("network.peer.port", "Peer's port.")
+    error: str | None = attribute("error.type", "The errno's name, where it failed.")
+
+
+@dataclass(slots=True, eq=False)
+class ContainerEvent(Event):
+    """What the events of a container have."""
+
+    container: Container | None = None
+
+
+@dataclass(slots=True, eq=False)
+class ContainerStart(ContainerEvent):
+    """A container was selected."""
+
+    NAME: ClassVar[str] = "podcorder.container.start"
+    MEANING: ClassVar[str] = "A container's cgroup was made or selected: its recording begins."
+
+
+@dataclass(slots=True, eq=False)
+class ContainerEnd(ContainerEvent):
+    """A container's cgroup was removed."""
+
+    NAME: ClassVar[str] = "podcorder.container.end"
+    MEANING: ClassVar[str] = "A container's cgroup was removed, or its recording ended."
+
+
+@dataclass(slots=True, eq=False)
+class SessionStart(Event):
+    """A session began; `process` is its root."""
+
+    NAME: ClassVar[str] = "podcorder.session.start"
+    MEANING: ClassVar[str] = "A session began: the first event of a process whose parent stands outside."
+
+
+@dataclass(slots=True, eq=False)
+class SessionEnd(Event):
+    """A session's last process ended; `process` is its root."""
+
+    NAME: ClassVar[str] = "podcorder.session.end"
+    MEANING: ClassVar[str] = "The last process of a session has gone."
+
+    code: int | None = attribute("process.exit.code", "Exit code of the root, where it ended by itself.")
+    signal: str | None = attribute("podcorder.process.signal", "The signal that ended the root.")
+    duration: int | None = attribute("podcorder.session.duration_ns", "From the root's start to the end, ns.")
+
+
+@dataclass(slots=True, eq=False)
+class RecordingGap(Event):
+    """Something was lost."""
+
+    NAME: ClassVar[str] = "podcorder.recording.gap"
+    MEANING: ClassVar[str] = "Records were lost; how many is known unless the count is absent."
+
+    record_class: str | None = attribute("podcorder.gap.class", "Class of the records lost, or unknown.")
+    reason: str | None = attribute("podcorder.gap.reason", "Why: ring_full, throttled, journal_dropped, power_loss, ...")
+    count: int | None = attribute("podcorder.gap.count", "How many records; absent where it cannot be known.")
+    first: int | None = attribute("podcorder.gap.first", "Unix time of the earliest possible loss, ns.")
+    last: int | None = attribute("podcorder.gap.last", "Unix time of the latest possible loss, ns.")
+
+
+@dataclass(slots=True, eq=False)
+class Finding(Event):
+    """Something an auditor should look at."""
+
+    NAME: ClassVar[str] = "podcorder.finding"
+    MEANING: ClassVar[str] = "Something an auditor should look at, such as a degraded capability."
+
+    subject: str | None = attribute("podcorder.finding.subject", "What it is about.")
+    message: str | None = attribute("podcorder.finding.message", "One sentence.")
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ProcessExec,
+    ProcessExecFailed,
+    ProcessFork,
+    ProcessExit,
+    FileOpen,
+    FileOpenFailed,
+    NetworkConnect,
+    NetworkAccept,
+    NetworkListen,
+    NetworkDatagram,
+    ContainerStart,
+    ContainerEnd,
+    SessionStart,
+    SessionEnd,
+    RecordingGap,
+    Finding,
+)
+
+AttributeValue = str | int | bool | bytes | list[str] | list[bytes]
+
+
+def own_attributes(holder: object) -> dict[str, AttributeValue]:
+    """The exported fields of one dataclass instance by attribute name, in the order of their definition."""
+    found: dict[str, AttributeValue] = {}
+    for each in fields(holder):  # type: ignore[arg-type]
+        name = each.metadata.get("attribute")
+        if name is not None:
+            value = getattr(holder, each.name)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def attributes(event: Event) -> dict[str, AttributeValue]:
+    """All attributes of an event as exported: its own, its process's, its session's and its container's.
+
+    The plain way, for people and for tests; the OTLP encoder does the same faster.
+    """
+    found = own_attributes(event)
+    container = event.container if isinstance(event, ContainerEvent) else None
+    if event.process is not None:
+        found |= own_attributes(event.process) | own_attributes(event.process.session)
+        container = event.process.session.container
+    if container is not None:
+        found |= own_attributes(container)
+    return found
