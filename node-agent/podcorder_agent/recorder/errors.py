@@ -1,0 +1,53 @@
+"""Why a recorder does not start; each with its remedy and an exit code of its own (10 to 19)."""
+
+from __future__ import annotations
+
+from podcorder_agent.errors import PodcorderError
+
+
+class NotPrivileged(PodcorderError):
+    """CAP_BPF or CAP_PERFMON is missing."""
+
+    exit_code = 10
+
+
+class LibraryMissing(PodcorderError):
+    """libbpf.so.1 is not there or too old."""
+
+    exit_code = 11
+
+
+class PinsUnusable(PodcorderError):
+    """The pins directory is not on a bpffs, or cannot be written."""
+
+    exit_code = 12
+
+
+class PinsBusy(PodcorderError):
+    """Another recorder holds the pins."""
+
+    exit_code = 13
+
+
+class PinsForeign(PodcorderError):
+    """What is pinned was made by a version with another layout."""
+
+    exit_code = 14
+
+
+class LoadRefused(PodcorderError):
+    """The maps, without which nothing works, could not be made."""
+
+    exit_code = 15
+
+
+class ObjectMissing(PodcorderError):
+    """A compiled BPF object is not installed."""
+
+    exit_code = 16
+
+
+class SocketUnusable(PodcorderError):
+    """The control socket could not be made."""
+
+    exit_code = 17

@@ -1,0 +1,51 @@
+"""What each capability can be made of: an ordered list of rungs, of which the first that loads and attaches is taken.
+
+A rung counts only if it loads with CAP_BPF and CAP_PERFMON alone. A rung that covers less than the best says so in
+`limits`, and the capability then reads Degraded with that reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to have a capability."""
+
+    name: str
+    object: str
+    """Name of the object file, without `.bpf.o`."""
+    programs: dict[str, str] = field(default_factory=dict)
+    """Programs to attach, and the record class whose runs they are (for runs the kernel skipped)."""
+    handlers: dict[int, str] = field(default_factory=dict)
+    """Programs to put into the array `syscall_handlers` (`enum syscall_handler` of bpf/maps.bpf.h); not attached."""
+    limits: str = ""
+    """What it does not cover; empty: all that the capability promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something the machine may be able to record."""
+
+    name: str
+    classes: frozenset[str]
+    """Attached when any of these classes is wanted; empty: when any class is."""
+    rungs: tuple[Rung, ...]
+    requires: str = ""
+    """A capability that must be attached as well, and before."""
+
+
+SYSCALLS = Capability(
+    "syscalls",
+    frozenset({"exec_failed", "open", "open_failed", "accept"}),
+    (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),),
+)
+CONTAINERS = Capability(
+    "containers",
+    frozenset(),
+    (Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"}),),
+)
+
+LADDERS: tuple[Capability, ...] = (CONTAINERS, SYSCALLS)
+"""In the order in which they are attached; they are detached in reverse."""

@@ -1,0 +1,118 @@
+"""How programs get into the kernel. A loader leaves everything pinned and keeps nothing, so it may be another process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.errors import LoadRefused, ObjectMissing
+from podcorder_agent.recorder.ladders import Capability, Rung
+from podcorder_agent.recorder.pins import Pins, remove_tree
+
+OBJECTS = Path(__file__).parent / "objects"
+MAPS_OBJECT = "containers"
+"""Has every shared map of bpf/maps.bpf.h, as all objects do."""
+
+HANDLERS_MAP = "syscall_handlers"
+_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+_TRIAL_RING_BYTES = 256 * 1024
+EVENTS_MAP = "events"
+
+
+class RungRefused(Exception):
+    """The kernel does not take this rung; `str()` is its reason."""
+
+
+class Loader(Protocol):
+    """What makes maps and attaches rungs."""
+
+    def make_maps(self, pins: Pins, ring_bytes: int) -> None:
+        """Make and pin the shared maps that are not pinned yet; raises LoadRefused."""
+
+    def attach(self, capability: Capability, rung: Rung, pins: Pins, ring_bytes: int) -> None:
+        """Load and attach a rung, and pin its programs and links; raises RungRefused and leaves nothing behind."""
+
+    def try_rung(self, rung: Rung) -> None:
+        """Load and attach a rung with maps of its own, then let go of it; raises RungRefused."""
+
+
+class CoreLoader:
+    """Objects compiled beforehand, adapted to the running kernel by its BTF (CO-RE)."""
+
+    def __init__(self, objects: Path | None = None) -> None:
+        self._objects = objects or OBJECTS / _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+
+    def make_maps(self, pins: Pins, ring_bytes: int) -> None:
+        try:
+            with self._open(MAPS_OBJECT) as opened:
+                _prepare(opened, set(), pins, ring_bytes)
+                opened.load()
+        except OSError as error:
+            reason = libbpf.explanation(str(error))
+            raise LoadRefused(f"The BPF maps cannot be made ({reason}): run `podcorder doctor`.") from None
+
+    def attach(self, capability: Capability, rung: Rung, pins: Pins, ring_bytes: int) -> None:
+        links = pins.links / capability.name / rung.name
+        programs = pins.programs / capability.name / rung.name
+        try:
+            for directory in (links, programs):
+                directory.parent.mkdir(mode=0o700, exist_ok=True)
+                directory.mkdir(mode=0o700, exist_ok=True)
+            self._attach(rung, pins, ring_bytes, links, programs)
+        except OSError as error:
+            remove_tree(links)
+            remove_tree(programs)
+            raise RungRefused(libbpf.explanation(str(error))) from None
+
+    def _attach(self, rung: Rung, pins: Pins, ring_bytes: int, links: Path, programs: Path) -> None:
+        with self._open(rung.object) as opened:
+            _prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes)
+            opened.load()
+            by_name = {program.name: program for program in opened.programs()}
+            if rung.handlers:
+                handlers = libbpf.Map.open(pins.maps / HANDLERS_MAP)
+                for index, name in rung.handlers.items():
+                    handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
+                handlers.close()
+            for name in rung.programs:
+                by_name[name].pin(programs / name)
+                link = by_name[name].attach()
+                try:
+                    link.pin(links / name)
+                finally:
+                    link.close()
+
+    def try_rung(self, rung: Rung) -> None:
+        try:
+            with self._open(rung.object) as opened:
+                _prepare(opened, rung.programs.keys() | rung.handlers.values(), None, _TRIAL_RING_BYTES)
+                opened.load()
+                attached = [program.attach() for program in opened.programs() if program.name in rung.programs]
+                for link in attached:
+                    link.close()
+        except OSError as error:
+            raise RungRefused(libbpf.explanation(str(error))) from None
+
+    def _open(self, name: str) -> libbpf.Object:
+        libbpf.log.clear()
+        path = self._objects / f"{name}.bpf.o"
+        if not path.exists():
+            raise ObjectMissing(f"{path} is missing: compile the BPF programs (make) or install the package again.")
+        return libbpf.Object(path)
+
+
+def _prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int) -> None:
+    """Before the load: which programs, where the maps are pinned, the size of the ring; raises RungRefused."""
+    unknown = programs - {program.name for program in opened.programs()}
+    if unknown:
+        raise RungRefused(f"{opened.path.name} has no program {', '.join(sorted(unknown))}")
+    for program in opened.programs():
+        program.set_autoload(program.name in programs)
+    for each in opened.maps():
+        if each.name == EVENTS_MAP:
+            each.set_max_entries(ring_bytes)
+        if pins is not None and not each.internal:
+            each.set_pin_path(pins.maps / each.name)
+    opened.set_known_constants({"wakeup_bytes": (ring_bytes // 4).to_bytes(8, "little")})

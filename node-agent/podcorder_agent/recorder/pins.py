@@ -1,0 +1,92 @@
+"""The recorder's directory in a bpffs: what is pinned outlives the recorder.
+
+`maps/NAME`, `links/CAPABILITY/RUNG/PROGRAM` (unlinking one detaches its program), `programs/CAPABILITY/RUNG/PROGRAM`
+(for their counts of skipped runs). bpffs allows no dots in names.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
+
+DEFAULT_PINS = Path("/sys/fs/bpf/podcorder")
+MOUNTS = Path("/proc/self/mounts")
+
+
+def mount_points(kind: str, mounts: Path = MOUNTS) -> list[Path]:
+    """Where file systems of this kind are mounted, in the order of mounting."""
+    found = []
+    for line in mounts.read_text().splitlines():
+        _, point, name, *_ = line.split(" ")
+        if name == kind:
+            found.append(Path(point.replace("\\040", " ")))
+    return found
+
+
+class Pins:
+    """The directory, held by at most one recorder at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.maps = directory / "maps"
+        self.links = directory / "links"
+        self.programs = directory / "programs"
+        self._lock = -1
+
+    def prepare(self) -> None:
+        """Make the directories and take the lock; raises PinsUnusable or PinsBusy."""
+        if not any(self.directory.is_relative_to(point) for point in mount_points("bpf")):
+            raise PinsUnusable(f"{self.directory} is not on a bpffs: mount one (mount -t bpf bpf /sys/fs/bpf).")
+        try:
+            for each in (self.directory, self.maps, self.links, self.programs):
+                each.mkdir(mode=0o700, exist_ok=True)
+            self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise PinsBusy(f"Another recorder holds {self.directory}: stop it first, or name other --pins.") from None
+        except OSError as error:
+            self.close()
+            raise PinsUnusable(f"{self.directory} cannot be used ({error.strerror}): run as root.") from None
+
+    def close(self) -> None:
+        """Let go of the lock; what is pinned stays."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def attached(self) -> dict[tuple[str, str], set[str]]:
+        """Programs whose links are pinned, by capability and rung."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for capability in _names(self.links):
+            for rung in _names(self.links / capability):
+                found[capability, rung] = set(_names(self.links / capability / rung))
+        return found
+
+    def remove(self) -> None:
+        """Unpin everything, links first, and the directory itself."""
+        for each in (self.links, self.programs, self.maps):
+            remove_tree(each)
+        remove_tree(self.directory)
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory of pins and all below it; nothing where there is none."""
+    for name in _names(directory):
+        path = directory / name
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if directory.exists():
+        directory.rmdir()
