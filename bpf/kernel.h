@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The kernel's own structures, only the fields Podcorder touches. Offsets are
+ * relocated at load from the running kernel's BTF (CO-RE), so the order here
+ * does not matter.
+ */
+#ifndef PODCORDER_KERNEL_H
+#define PODCORDER_KERNEL_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+
+#ifndef bool
+typedef _Bool bool;
+#define true 1
+#define false 0
+#endif
+
+#define AF_INET			2
+#define AF_INET6		10
+#define S_IFMT			00170000
+#define CLONE_THREAD		0x00010000
+#define SIGNAL_GROUP_EXIT	0x00000004
+#define PIDTYPE_SID		3
+#define MEMFD_MAGIC_TMPFS	0x01021994
+#define MEMFD_MAGIC_HUGETLB	0x958458f6
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Only one of the two exists on a given architecture. */
+struct pt_regs {
+#if defined(__TARGET_ARCH_x86)
+	unsigned long bx, cx, dx, si, di, r8, r9, r10, orig_ax;
+#elif defined(__TARGET_ARCH_arm64)
+	unsigned long regs[31];
+	unsigned long orig_x0;
+	int syscallno;
+#else
+#error "Podcorder's programs know x86_64 and arm64"
+#endif
+};
+
+struct thread_info {
+	unsigned long flags;
+	__u32 status;			/* x86 only */
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup_root {
+	int hierarchy_id;
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+typedef struct {
+	__u32 val;
+} kgid_t;
+
+struct cred {
+	kuid_t uid, euid;
+	kgid_t gid, egid;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
+};
+
+struct tty_driver {
+	int major;
+	int minor_start;
+};
+
+struct tty_struct {
+	int index;
+	struct tty_driver *driver;
+};
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+	unsigned int flags;
+	struct pid *pids[4];
+	struct tty_struct *tty;
+};
+
+struct qstr {
+	__u32 len;
+	const unsigned char *name;
+};
+
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
+struct inode {
+	__u16 i_mode;
+	unsigned int i_nlink;
+	unsigned long i_ino;
+	struct super_block *i_sb;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	unsigned int f_flags;
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path pwd;
+};
+
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	int pid, tgid;
+	int exit_code;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+	const struct cred *cred;
+	char comm[16];
+	struct mm_struct *mm;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+	kuid_t loginuid;		/* CONFIG_AUDIT */
+	unsigned int sessionid;		/* CONFIG_AUDIT */
+};
+
+struct linux_binprm {
+	struct file *file;
+	const char *filename;
+	const char *interp;
+	int argc;
+};
+
+#pragma clang attribute pop
+
+#endif /* PODCORDER_KERNEL_H */

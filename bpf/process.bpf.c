@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Processes: fork, exec and exit. Forks and exits are followed for every
+ * selected process, wanted or not: they carry the session along.
+ */
+#include "records.bpf.h"
+#include "paths.bpf.h"
+
+#define EXEC_TAIL_SIZE		(4 * PATH_SIZE + ARGV_SIZE)
+
+struct exec_scratch {
+	struct exec_record record;
+	/* path, filename, interpreter, cwd, argv; the slack lets the verifier see every write inside */
+	char tail[EXEC_TAIL_SIZE + PATH_SIZE];
+	struct path_buffer path;
+};
+
+/* A plain array indexed by CPU: a per-CPU value ends at 32 KiB. The loader sets the number of CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct exec_scratch);
+} exec_scratch SEC(".maps");
+
+static __always_inline void read_identity(struct exec_record *record, struct task_struct *task)
+{
+	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+
+	record->euid = BPF_CORE_READ(task, cred, euid.val);
+	record->egid = BPF_CORE_READ(task, cred, egid.val);
+	record->loginuid = -1;
+	record->audit_session = -1;
+	if (bpf_core_field_exists(task->loginuid)) {
+		record->loginuid = BPF_CORE_READ(task, loginuid.val);
+		record->audit_session = BPF_CORE_READ(task, sessionid);
+	}
+	record->sid = BPF_CORE_READ(task, signal, pids[PIDTYPE_SID], numbers[0].nr);
+	record->tty = 0;
+	if (tty)
+		record->tty = BPF_CORE_READ(tty, driver, major) << 20 |
+			      (BPF_CORE_READ(tty, driver, minor_start) + BPF_CORE_READ(tty, index));
+}
+
+static __always_inline void read_executable(struct exec_record *record, struct file *file,
+					    const struct path_buffer *path)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	unsigned long magic = BPF_CORE_READ(inode, i_sb, s_magic);
+	__u32 links = BPF_CORE_READ(inode, i_nlink);
+
+	record->inode = BPF_CORE_READ(inode, i_ino);
+	record->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	record->exec_flags = 0;
+	if (!links)
+		record->exec_flags |= EXEC_DELETED;
+	if (path->start >= PATH_SIZE)
+		record->exec_flags |= !links && (magic == MEMFD_MAGIC_TMPFS ||
+						 magic == MEMFD_MAGIC_HUGETLB) ?
+			EXEC_FROM_MEMORY : EXEC_DETACHED_MOUNT;
+}
+
+/* Append what walk_path() found; returns its length. */
+static __always_inline __u32 append_path(struct exec_scratch *scratch, __u32 at)
+{
+	__u32 start = scratch->path.start & (2 * PATH_SIZE - 1);
+	__u32 length;
+
+	if (start >= PATH_SIZE || at >= EXEC_TAIL_SIZE)
+		return 0;
+	length = PATH_SIZE - start;
+	if (bpf_probe_read_kernel(&scratch->tail[at], length, &scratch->path.bytes[start])) {
+		scratch->record.header.flags |= RECORD_UNREADABLE;
+		return 0;
+	}
+	return length;
+}
+
+static __always_inline __u32 append_string(struct exec_scratch *scratch, __u32 at,
+					   const char *string, __u32 *flags)
+{
+	long length;
+
+	if (at >= EXEC_TAIL_SIZE)
+		return 0;
+	length = bpf_probe_read_kernel_str(&scratch->tail[at], PATH_SIZE, string);
+	if (length < 1) {
+		*flags |= RECORD_UNREADABLE;
+		return 0;
+	}
+	if (length == PATH_SIZE)
+		*flags |= RECORD_TRUNCATED;
+	return (length - 1) & (PATH_SIZE - 1);
+}
+
+static __always_inline __u32 append_argv(struct exec_scratch *scratch, __u32 at,
+					 struct task_struct *task, __u32 *flags)
+{
+	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
+	unsigned long end = BPF_CORE_READ(task, mm, arg_end);
+	__u32 length = end - start;
+
+	scratch->record.argv_total = length;
+	if (length > ARGV_SIZE) {
+		*flags |= RECORD_TRUNCATED;
+		length = ARGV_SIZE;
+	}
+	if (at > 4 * PATH_SIZE)
+		return 0;
+	if (bpf_probe_read_user(&scratch->tail[at], length, (void *)start)) {
+		*flags |= RECORD_UNREADABLE;
+		return 0;
+	}
+	return length;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), at, flags = 0, size;
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct file *file = BPF_CORE_READ(bprm, file);
+	const char *filename, *interp;
+	struct exec_scratch *scratch;
+	struct subject subject = {};
+	struct exec_record *record;
+
+	if (!select_current(&subject, CLASS_EXEC))
+		return 0;
+	scratch = bpf_map_lookup_elem(&exec_scratch, &cpu);
+	if (!scratch) {
+		count_generated_lost(CLASS_EXEC, LOSS_SCRATCH_BUSY);
+		return 0;
+	}
+	record = &scratch->record;
+
+	walk_path(&scratch->path, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+	if (scratch->path.truncated)
+		flags |= RECORD_TRUNCATED;
+	read_executable(record, file, &scratch->path);
+	at = record->path_length = append_path(scratch, 0);
+
+	filename = BPF_CORE_READ(bprm, filename);
+	interp = BPF_CORE_READ(bprm, interp);
+	at += record->filename_length = append_string(scratch, at, filename, &flags);
+	record->interpreter_length = 0;
+	if (interp != filename) {
+		record->exec_flags |= EXEC_SCRIPT;
+		at += record->interpreter_length = append_string(scratch, at, interp, &flags);
+	}
+	walk_path(&scratch->path, BPF_CORE_READ(fs, pwd.dentry), BPF_CORE_READ(fs, pwd.mnt));
+	at += record->cwd_length = append_path(scratch, at);
+	at += record->argv_length = append_argv(scratch, at, task, &flags);
+
+	record->argc = BPF_CORE_READ(bprm, argc);
+	record->old_pid = old_pid;
+	read_identity(record, task);
+
+	size = sizeof(*record) + at;
+	if (size > sizeof(*record) + EXEC_TAIL_SIZE)
+		return 0;	/* at is a sum of bounded lengths: never */
+	if (!begin_record(&record->header, &subject, CLASS_EXEC, size))
+		return 0;
+	record->header.flags |= flags;
+	submit_record(&record->header, size);
+	return 0;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
+{
+	__u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 child_tgid = BPF_CORE_READ(child, tgid);
+	struct session inherited = {}, *session;
+	struct fork_record record = {};
+	struct subject subject = {};
+	__u64 cgroup_id;
+
+	/* io_uring workers and threads live in their process's session */
+	if (clone_flags & CLONE_THREAD)
+		return 0;
+	session = bpf_map_lookup_elem(&sessions, &parent_tgid);
+	if (session && session->flags & SESSION_IGNORE) {
+		inherited.flags = SESSION_IGNORE;
+		bpf_map_update_elem(&sessions, &child_tgid, &inherited, BPF_ANY);
+		return 0;
+	}
+	cgroup_id = bpf_get_current_cgroup_id();
+	subject.selection = selection_of(cgroup_id);
+	if (!subject.selection)
+		return 0;
+	session = session_of((struct task_struct *)bpf_get_current_task(), subject.selection);
+	if (session) {
+		inherited = *session;
+		inherited.process_start = BPF_CORE_READ(child, start_boottime);
+		bpf_map_update_elem(&sessions, &child_tgid, &inherited, BPF_ANY);
+	}
+	if (!select_current(&subject, CLASS_FORK))
+		return 0;
+	record.child_tgid = child_tgid;
+	record.child_start = BPF_CORE_READ(child, start_boottime);
+	if (begin_record(&record.header, &subject, CLASS_FORK, sizeof(record)))
+		submit_record(&record.header, sizeof(record));
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(record_exit, struct task_struct *task)
+{
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct exit_record record = {};
+	struct subject subject = {};
+
+	/* the leader may go first: the process ends with its last thread */
+	if (BPF_CORE_READ(signal, live.counter))
+		return 0;
+	if (select_current(&subject, CLASS_EXIT)) {
+		record.exit_code = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ?
+			BPF_CORE_READ(signal, group_exit_code) :
+			BPF_CORE_READ(task, group_leader, exit_code);
+		if (begin_record(&record.header, &subject, CLASS_EXIT, sizeof(record)))
+			submit_record(&record.header, sizeof(record));
+	}
+	bpf_map_delete_elem(&sessions, &tgid);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = LICENSE_TEXT;

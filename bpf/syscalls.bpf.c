@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * One program at the exit of every system call, for all capabilities. It sees
+ * what tp/syscalls tracepoints do not: 32-bit calls, int 0x80. Each capability
+ * puts its handler into the program array; what none wants returns at once.
+ */
+#include "syscalls.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, HANDLER_COUNT);
+	__type(key, __u32);
+	__type(value, __u32);
+} syscall_handlers SEC(".maps");
+
+static __always_inline __u32 handler_of(enum call call)
+{
+	switch (call) {
+	case CALL_OPEN:
+	case CALL_CREAT:
+	case CALL_OPENAT:
+	case CALL_OPENAT2:
+	case CALL_OPEN_BY_HANDLE:
+		return HANDLER_OPEN;
+	case CALL_EXECVE:
+	case CALL_EXECVEAT:
+		return HANDLER_EXEC;
+	case CALL_ACCEPT:
+	case CALL_SOCKETCALL:
+		return HANDLER_ACCEPT;
+	default:
+		return HANDLER_NONE;
+	}
+}
+
+SEC("tp_btf/sys_exit")
+int dispatch_syscall(__u64 *ctx)
+{
+	struct pt_regs *regs = (struct pt_regs *)ctx[0];
+	__u64 cgroup_id;
+	__u32 handler;
+	bool compat;
+#if defined(__TARGET_ARCH_x86)
+	__u32 number = regs->orig_ax;	/* a BTF pointer: no helper call on this hottest path */
+#else
+	__u32 number = regs->syscallno;
+#endif
+
+	if (!may_concern(number))
+		return 0;
+	cgroup_id = bpf_get_current_cgroup_id();
+	if (!bpf_map_lookup_elem(&cgroups, &cgroup_id))
+		return 0;
+	compat = is_compat((struct task_struct *)bpf_get_current_task());
+	handler = handler_of(compat ? compat_call(number) : native_call(number));
+	if (handler != HANDLER_NONE)
+		bpf_tail_call(ctx, &syscall_handlers, handler);
+	return 0;	/* not wanted by any capability that is on */
+}
+
+char LICENSE[] SEC("license") = LICENSE_TEXT;
