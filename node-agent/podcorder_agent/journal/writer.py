@@ -1,0 +1,329 @@
+"""The journal's only writer: appends frames, closes segments, keeps the journal within its limits."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from podcorder_agent.journal.checkpoint import Checkpoint, read_checkpoint, replace, sync_directory, write_checkpoint
+from podcorder_agent.journal.errors import (
+    CheckpointDamaged,
+    JournalLocked,
+    JournalReadOnly,
+    PositionUnknown,
+    explain,
+)
+from podcorder_agent.journal.frames import (
+    FLAG_CARRIED,
+    MAX_PAYLOAD,
+    VERSION,
+    Buffer,
+    FrameKind,
+    Position,
+    SegmentHeader,
+    frame_size,
+    pack_frame_header,
+    pack_segment_header,
+    padding,
+)
+from podcorder_agent.journal.retention import Limits, SegmentState, choose_expired, examine
+from podcorder_agent.journal.segments import SegmentFile, list_segments, segment_name
+
+LOCK_NAME = "lock"
+NEW_SEGMENT_NAME = "segment.new"
+VECTORS = 1024
+"""Buffers in one write: IOV_MAX of Linux."""
+DEFAULT_LIMITS = Limits()
+RETENTION_SECONDS = 60.0
+"""How often a journal that nothing is written to is looked through for segments grown too old."""
+
+
+class Writer:
+    """Holds the journal's lock and appends to a segment of its own."""
+
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        node: str,
+        generation: int,
+        boot_id: str,
+        limits: Limits = DEFAULT_LIMITS,
+        group: int | None = None,
+    ) -> None:
+        """Take the journal over: lock it, cut a torn tail, begin a segment.
+
+        A missing directory is made (mode 0750, of `group`), its parent must exist; one that exists is left as it is.
+        Raises JournalLocked, JournalVersion, JournalFull, JournalReadOnly, JournalMissing, JournalNotDirectory,
+        JournalForbidden or JournalError.
+        """
+        self._directory = Path(directory)
+        self._node, self._generation, self._boot_id = node, generation, boot_id
+        self._limits, self._group = limits, group
+        self._segments: dict[int, SegmentState] = {}
+        self._index = self._offset = self._salt = 0
+        self._fd = self._lock = -1
+        self._unsynced: list[int] = []
+        """Descriptors of closed segments whose last bytes are not yet safe."""
+        self._dirty = self._retaining = False
+        self._retained = time.monotonic()
+        self._acknowledged = Position(0, 0)
+        self._checkpoint: Checkpoint | None = None
+        try:
+            with self._explained():
+                self._open()
+        except BaseException:
+            self._release()
+            raise
+
+    @property
+    def position(self) -> Position:
+        """Where the next frame will stand, unless it begins a segment."""
+        return Position(self._index, self._offset)
+
+    @property
+    def acknowledged(self) -> Position:
+        """Everything before it is delivered; 0:0 where nothing is."""
+        return self._acknowledged
+
+    @property
+    def segments(self) -> int:
+        """How many segment files there are."""
+        return len(self._segments)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in all segments."""
+        return sum(state.size for state in self._segments.values())
+
+    def append(self, kind: FrameKind, *buffers: Buffer) -> Position:
+        """Write one frame whose payload is the buffers one after another; returns its end.
+
+        The buffers are not copied; they must not change meanwhile. ValueError beyond 16 MiB. JournalFull and any other
+        JournalError leave the journal as it was before: the same call may be made again.
+        """
+        with self._explained():
+            self._append(kind, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), buffers)
+            return self.position
+
+    def sync(self) -> None:
+        """Make all frames safe on disk (fdatasync); costs nothing where nothing is new."""
+        with self._explained():
+            while self._unsynced:
+                os.fdatasync(self._unsynced[0])
+                os.close(self._unsynced.pop(0))
+            if self._dirty:
+                os.fdatasync(self._fd)
+                self._dirty = False
+            if time.monotonic() - self._retained >= RETENTION_SECONDS:
+                self._retain()
+
+    def acknowledge(self, position: Position, state: Mapping[str, Any] | None) -> None:
+        """Everything before `position` is delivered; `state` is the interpreter's snapshot of there.
+
+        Without a state, a checkpoint that has one stays as it is: after a restart delivery goes on from there, and
+        retention follows it. A position behind the last one is ignored. Raises PositionUnknown beyond the journal's
+        end, JournalFull where the checkpoint cannot be written.
+        """
+        if position > self.position:
+            raise PositionUnknown(
+                f"{position} is beyond the journal's end {self.position}: start again from the checkpoint."
+            )
+        if position < self._acknowledged:
+            return
+        with self._explained():
+            if state is not None or self._checkpoint is None or self._checkpoint.state is None:
+                checkpoint = Checkpoint(position, self._boot_id, None if state is None else dict(state))
+                write_checkpoint(self._directory, checkpoint, self._group)
+                self._checkpoint = checkpoint
+            self._acknowledged = position
+            self._retain()
+
+    def close(self) -> None:
+        """Sync and give the lock back."""
+        try:
+            if self._fd >= 0:
+                self.sync()
+        finally:
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the operating system says into the journal's own errors."""
+        try:
+            yield
+        except OSError as error:
+            raise explain(error, self._directory) from error
+
+    def _open(self) -> None:
+        self._make_directory()
+        self._take_lock()
+        with suppress(FileNotFoundError):
+            (self._directory / NEW_SEGMENT_NAME).unlink()
+        try:
+            self._checkpoint = read_checkpoint(self._directory)
+        except CheckpointDamaged:
+            self._checkpoint = None  # nothing counts as delivered then; the exporter says what to do
+        if self._checkpoint is not None:
+            self._acknowledged = self._checkpoint.position
+        indexes = list_segments(self._directory)
+        for index in indexes:
+            status = (self._directory / segment_name(index)).stat()
+            self._segments[index] = SegmentState(status.st_size, status.st_mtime)
+            SegmentFile(self._directory, index).close()  # another version is refused before anything is written
+        torn = self._cut_tail(indexes[-1]) if indexes else 0
+        self._index = max(indexes[-1] if indexes else 0, self._acknowledged.segment)
+        self._begin_segment()
+        if torn:
+            self._note("torn", segment=indexes[-1], bytes=torn)
+        self._retain()
+
+    def _make_directory(self) -> None:
+        try:
+            self._directory.mkdir(0o750)
+        except FileExistsError:
+            return
+        os.chmod(self._directory, 0o750)
+        if self._group is not None:
+            os.chown(self._directory, -1, self._group)
+
+    def _take_lock(self) -> None:
+        path = self._directory / LOCK_NAME
+        try:
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        except PermissionError as error:
+            raise JournalReadOnly(
+                f"{self._directory} cannot be written to: run as root, or name another directory."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalLocked(
+                f"Another recorder writes to {self._directory}: stop it, or name another directory."
+            ) from error
+
+    def _cut_tail(self, index: int) -> int:
+        """Cut what stands behind the last intact frame of a segment; returns how many bytes that was."""
+        with SegmentFile(self._directory, index) as file:
+            if file.header is None:
+                return 0  # nothing in it can be told from damage: readers reject it, and it stays as it is
+            end = file.first
+            for frame in file.frames(final=True):
+                end = frame.end.offset
+            torn = file.size() - end
+        if torn:
+            path = self._directory / segment_name(index)
+            os.truncate(path, end)
+            self._segments[index].size = end
+        return torn
+
+    def _begin_segment(self) -> None:
+        """Begin the next segment: its file appears with a whole header or not at all."""
+        now = time.time_ns()
+        anchor = now - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        index = self._index + 1
+        header = SegmentHeader(VERSION, self._node, index, self._generation, self._boot_id, anchor, now)
+        data, salt = pack_segment_header(header)
+        new, path = self._directory / NEW_SEGMENT_NAME, self._directory / segment_name(index)
+        try:
+            replace(new, path, data, self._group)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if self._fd >= 0:
+            self._unsynced.append(self._fd)
+        self._fd, self._index, self._offset, self._salt = descriptor, index, len(data), salt
+        self._first = len(data)
+        self._segments[index] = SegmentState(len(data), time.time())
+        sync_directory(self._directory)
+
+    def _append(self, kind: FrameKind, flags: int, when: int, buffers: Sequence[Buffer]) -> None:
+        length = sum(memoryview(buffer).nbytes for buffer in buffers)
+        if length > MAX_PAYLOAD:
+            raise ValueError(f"a frame's payload of {length} bytes is longer than {MAX_PAYLOAD}")
+        size = frame_size(length)
+        if self._offset + size > self._limits.segment_bytes and self._offset > self._first:
+            self._begin_segment()
+            self._retain()
+        header = pack_frame_header(kind, flags, when, length, buffers, self._salt)
+        try:
+            write_all(self._fd, [header, *buffers, bytes(padding(length))], self._offset)
+        except OSError:
+            os.ftruncate(self._fd, self._offset)
+            raise
+        self._offset += size
+        self._dirty = True
+        state = self._segments[self._index]
+        state.size, state.changed = self._offset, time.time()
+
+    def _note(self, name: str, **fields: object) -> None:
+        note = json.dumps({"note": name, **fields}, separators=(",", ":")).encode()
+        self._append(FrameKind.NOTE, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), [note])
+
+    def _retain(self) -> None:
+        """Drop the segments whose time has come."""
+        if self._retaining:
+            return
+        self._retaining, self._retained = True, time.monotonic()
+        try:
+            delivered = self._checkpoint.position if self._checkpoint is not None else Position(0, 0)
+            for index in choose_expired(self._segments, delivered.segment, self._limits, time.time()):
+                self._drop(index, None if index < delivered.segment else delivered)
+        finally:
+            self._retaining = False
+
+    def _drop(self, index: int, unsent: Position | None) -> None:
+        """Remove a segment once what must outlive it is safe in the current one."""
+        remains = examine(self._directory, index, unsent, self._boot_id, self._generation)
+        for frame in remains.carried:
+            self._append(frame.kind, frame.flags | FLAG_CARRIED, frame.time, [frame.payload])
+        if any(remains.classes) or remains.rejected:
+            self._note(
+                "dropped",
+                segment=index,
+                classes=remains.classes,
+                first=remains.first,
+                last=remains.last,
+                rejected=remains.rejected,
+            )
+        self.sync()
+        (self._directory / segment_name(index)).unlink()
+        del self._segments[index]
+
+    def _release(self) -> None:
+        for descriptor in (*self._unsynced, self._fd, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._unsynced, self._fd, self._lock = [], -1, -1
+
+
+def write_all(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
+    """Write all buffers at `offset`, going on after short writes. OSError as of write."""
+    left = [memoryview(buffer).cast("B") for buffer in buffers if memoryview(buffer).nbytes]
+    while left:
+        written = os.pwritev(descriptor, left[:VECTORS], offset)
+        if not written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        offset += written
+        while left and written >= left[0].nbytes:
+            written -= left.pop(0).nbytes
+        if written:
+            left[0] = left[0][written:]
