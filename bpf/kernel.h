@@ -16,6 +16,7 @@ typedef _Bool bool;
 #define false 0
 #endif
 
+#define NULL			((void *)0)
 #define AF_INET			2
 #define AF_INET6		10
 #define S_IFMT			00170000
@@ -199,6 +200,55 @@ struct linux_binprm {
 	const char *filename;
 	const char *interp;
 	int argc;
+};
+
+struct filename {
+	const char *name;
+	const char *uptr;		/* the caller's own pointer */
+};
+
+struct open_how {
+	__u64 flags;
+};
+
+/* What an open request keeps in io_kiocb.cmd. */
+struct io_open {
+	__u32 file_slot;		/* 0: an ordinary descriptor */
+	struct filename *filename;
+	struct open_how how;
+};
+
+struct io_cmd_data {
+	struct file *file;
+};
+
+struct io_cqe {
+	__s32 res;
+};
+
+struct io_rsrc_node {
+	unsigned long file_ptr;		/* low bits are flags */
+};
+
+struct io_rsrc_data {
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
+};
+
+struct io_file_table {
+	struct io_rsrc_data data;	/* from 6.13 on */
+};
+
+struct io_ring_ctx {
+	struct io_file_table file_table;
+};
+
+struct io_kiocb {
+	struct io_cmd_data cmd;
+	__u8 opcode;
+	__u64 flags;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
 };
 
 #pragma clang attribute pop
