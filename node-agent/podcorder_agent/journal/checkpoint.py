@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podcorder_agent.journal.errors import CheckpointDamaged, JournalVersion, explain
+from podcorder_agent.journal.files import create_file
 from podcorder_agent.journal.frames import Position
 
 CHECKPOINT_NAME = "checkpoint.json"
@@ -65,33 +66,14 @@ def write_checkpoint(directory: Path, checkpoint: Checkpoint, group: int | None)
         separators=(",", ":"),
     )
     new = directory / NEW_NAME
+    new.unlink(missing_ok=True)
     try:
-        replace(new, directory / CHECKPOINT_NAME, text.encode(), group)
+        with os.fdopen(create_file(new, group), "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fdatasync(file.fileno())
+        new.rename(directory / CHECKPOINT_NAME)
     except OSError:
         with suppress(OSError):
             new.unlink()
         raise
-    sync_directory(directory)
-
-
-def replace(new: Path, path: Path, data: bytes, group: int | None) -> None:
-    """Write `data` to the file `new` of mode 0640, safe on disk, and rename it to `path`."""
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o640)
-        if group is not None:
-            os.fchown(descriptor, -1, group)
-        file.write(data)
-        file.flush()
-        os.fdatasync(descriptor)
-    new.rename(path)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in `directory` safe on disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,7 +30,7 @@ WINDOW = 16 << 10
 """Bytes read ahead: many small frames come out of one read; a bigger frame's payload is read alone, and at once."""
 SEARCH = 64 << 10
 SEARCH_EFFORT = 256 << 20
-"""Bytes of false frames checked in one search before the rest of a segment is given up: a hostile payload costs no more."""
+"""Bytes of false frames checked in one search before the rest of a segment is given up: bounds a hostile payload."""
 
 _NAME = re.compile(r"([0-9]{10,20})\.segment")
 
@@ -67,9 +67,10 @@ class SegmentFile:
         self.first = SEGMENT_HEADER_SIZE
         if found is not None and found[0].version != VERSION:
             self.close()
+            path = directory / segment_name(index)
             raise JournalVersion(
-                f"{directory / segment_name(index)} has format version {found[0].version}, this program knows {VERSION}: read "
-                "it with the release that wrote it, or name another directory."
+                f"{path} has format version {found[0].version}, this program knows {VERSION}: "
+                "read it with the release that wrote it, or name another directory."
             )
         if found is not None and found[0].index == index:
             self.header, self.first = found

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from podcorder_agent.journal.checkpoint import Checkpoint, read_checkpoint, replace, sync_directory, write_checkpoint
+from podcorder_agent.journal.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from podcorder_agent.journal.errors import (
     CheckpointDamaged,
     JournalLocked,
+    JournalMissing,
     JournalReadOnly,
     PositionUnknown,
     explain,
 )
+from podcorder_agent.journal.files import FILE_MODE, create_file, make_directory, sync_directory, write_all
 from podcorder_agent.journal.frames import (
     FLAG_CARRIED,
     MAX_PAYLOAD,
@@ -34,13 +35,11 @@ from podcorder_agent.journal.frames import (
     pack_segment_header,
     padding,
 )
-from podcorder_agent.journal.retention import Limits, SegmentState, choose_expired, examine
+from podcorder_agent.journal.retention import Limits, Remains, SegmentState, choose_expired, examine
 from podcorder_agent.journal.segments import SegmentFile, list_segments, segment_name
 
 LOCK_NAME = "lock"
 NEW_SEGMENT_NAME = "segment.new"
-VECTORS = 1024
-"""Buffers in one write: IOV_MAX of Linux."""
 DEFAULT_LIMITS = Limits()
 RETENTION_SECONDS = 60.0
 """How often a journal that nothing is written to is looked through for segments grown too old."""
@@ -69,14 +68,19 @@ class Writer:
         self._node, self._generation, self._boot_id = node, generation, boot_id
         self._limits, self._group = limits, group
         self._segments: dict[int, SegmentState] = {}
-        self._index = self._offset = self._salt = 0
+        self._index = self._salt = 0
+        self._first = self._offset = 0
+        """Where the current segment's frames begin and where the next one goes."""
         self._fd = self._lock = -1
         self._unsynced: list[int] = []
         """Descriptors of closed segments whose last bytes are not yet safe."""
         self._dirty = self._retaining = False
         self._retained = time.monotonic()
         self._acknowledged = Position(0, 0)
-        self._checkpoint: Checkpoint | None = None
+        self._saved = Position(0, 0)
+        """The position of the checkpoint on disk: retention follows it."""
+        self._has_state = False
+        """Whether that checkpoint has the interpreter's state."""
         try:
             with self._explained():
                 self._open()
@@ -140,10 +144,10 @@ class Writer:
         if position < self._acknowledged:
             return
         with self._explained():
-            if state is not None or self._checkpoint is None or self._checkpoint.state is None:
+            if state is not None or not self._has_state:
                 checkpoint = Checkpoint(position, self._boot_id, None if state is None else dict(state))
                 write_checkpoint(self._directory, checkpoint, self._group)
-                self._checkpoint = checkpoint
+                self._saved, self._has_state = position, state is not None
             self._acknowledged = position
             self._retain()
 
@@ -172,16 +176,21 @@ class Writer:
             raise explain(error, self._directory) from error
 
     def _open(self) -> None:
-        self._make_directory()
-        self._take_lock()
-        with suppress(FileNotFoundError):
-            (self._directory / NEW_SEGMENT_NAME).unlink()
         try:
-            self._checkpoint = read_checkpoint(self._directory)
+            make_directory(self._directory, self._group)
+        except FileNotFoundError as error:
+            raise JournalMissing(
+                f"There is no {self._directory.parent} to make the journal in: make it, or name another directory."
+            ) from error
+        self._take_lock()
+        (self._directory / NEW_SEGMENT_NAME).unlink(missing_ok=True)
+        try:
+            checkpoint = read_checkpoint(self._directory)
         except CheckpointDamaged:
-            self._checkpoint = None  # nothing counts as delivered then; the exporter says what to do
-        if self._checkpoint is not None:
-            self._acknowledged = self._checkpoint.position
+            checkpoint = None  # nothing counts as delivered then, and the exporter tells what to do
+        if checkpoint is not None:
+            self._acknowledged = self._saved = checkpoint.position
+            self._has_state = checkpoint.state is not None
         indexes = list_segments(self._directory)
         for index in indexes:
             status = (self._directory / segment_name(index)).stat()
@@ -194,19 +203,10 @@ class Writer:
             self._note("torn", segment=indexes[-1], bytes=torn)
         self._retain()
 
-    def _make_directory(self) -> None:
-        try:
-            self._directory.mkdir(0o750)
-        except FileExistsError:
-            return
-        os.chmod(self._directory, 0o750)
-        if self._group is not None:
-            os.chown(self._directory, -1, self._group)
-
     def _take_lock(self) -> None:
         path = self._directory / LOCK_NAME
         try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         except PermissionError as error:
             raise JournalReadOnly(
                 f"{self._directory} cannot be written to: run as root, or name another directory."
@@ -240,32 +240,35 @@ class Writer:
         index = self._index + 1
         header = SegmentHeader(VERSION, self._node, index, self._generation, self._boot_id, anchor, now)
         data, salt = pack_segment_header(header)
-        new, path = self._directory / NEW_SEGMENT_NAME, self._directory / segment_name(index)
+        new = self._directory / NEW_SEGMENT_NAME
+        descriptor = create_file(new, self._group)
         try:
-            replace(new, path, data, self._group)
+            write_all(descriptor, [memoryview(data)], 0)
+            os.fdatasync(descriptor)
+            new.rename(self._directory / segment_name(index))
         except OSError:
-            with suppress(OSError):
-                new.unlink()
+            os.close(descriptor)
+            new.unlink(missing_ok=True)
             raise
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         if self._fd >= 0:
             self._unsynced.append(self._fd)
-        self._fd, self._index, self._offset, self._salt = descriptor, index, len(data), salt
-        self._first = len(data)
+        self._fd, self._index, self._salt = descriptor, index, salt
+        self._first = self._offset = len(data)
         self._segments[index] = SegmentState(len(data), time.time())
         sync_directory(self._directory)
 
     def _append(self, kind: FrameKind, flags: int, when: int, buffers: Sequence[Buffer]) -> None:
-        length = sum(memoryview(buffer).nbytes for buffer in buffers)
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        length = sum(view.nbytes for view in views)
         if length > MAX_PAYLOAD:
             raise ValueError(f"a frame's payload of {length} bytes is longer than {MAX_PAYLOAD}")
         size = frame_size(length)
         if self._offset + size > self._limits.segment_bytes and self._offset > self._first:
             self._begin_segment()
             self._retain()
-        header = pack_frame_header(kind, flags, when, length, buffers, self._salt)
+        header = pack_frame_header(kind, flags, when, length, views, self._salt)
         try:
-            write_all(self._fd, [header, *buffers, bytes(padding(length))], self._offset)
+            write_all(self._fd, [memoryview(header), *views, memoryview(bytes(padding(length)))], self._offset)
         except OSError:
             os.ftruncate(self._fd, self._offset)
             raise
@@ -284,15 +287,17 @@ class Writer:
             return
         self._retaining, self._retained = True, time.monotonic()
         try:
-            delivered = self._checkpoint.position if self._checkpoint is not None else Position(0, 0)
-            for index in choose_expired(self._segments, delivered.segment, self._limits, time.time()):
-                self._drop(index, None if index < delivered.segment else delivered)
+            for index in choose_expired(self._segments, self._saved.segment, self._limits, time.time()):
+                self._drop(index, None if index < self._saved.segment else self._saved)
         finally:
             self._retaining = False
 
     def _drop(self, index: int, unsent: Position | None) -> None:
         """Remove a segment once what must outlive it is safe in the current one."""
-        remains = examine(self._directory, index, unsent, self._boot_id, self._generation)
+        try:
+            remains = examine(self._directory, index, unsent, self._boot_id, self._generation)
+        except OSError:
+            remains = Remains(rejected=1)  # a bad sector in an old segment must not stop the recording
         for frame in remains.carried:
             self._append(frame.kind, frame.flags | FLAG_CARRIED, frame.time, [frame.payload])
         if any(remains.classes) or remains.rejected:
@@ -305,7 +310,7 @@ class Writer:
                 rejected=remains.rejected,
             )
         self.sync()
-        (self._directory / segment_name(index)).unlink()
+        (self._directory / segment_name(index)).unlink(missing_ok=True)
         del self._segments[index]
 
     def _release(self) -> None:
@@ -313,17 +318,3 @@ class Writer:
             if descriptor >= 0:
                 os.close(descriptor)
         self._unsynced, self._fd, self._lock = [], -1, -1
-
-
-def write_all(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
-    """Write all buffers at `offset`, going on after short writes. OSError as of write."""
-    left = [memoryview(buffer).cast("B") for buffer in buffers if memoryview(buffer).nbytes]
-    while left:
-        written = os.pwritev(descriptor, left[:VECTORS], offset)
-        if not written:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        offset += written
-        while left and written >= left[0].nbytes:
-            written -= left.pop(0).nbytes
-        if written:
-            left[0] = left[0][written:]
