@@ -44,7 +44,9 @@ class ControlClient:
     def __enter__(self) -> ControlClient:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -128,7 +130,9 @@ class ControlClient:
             raise ControlError(str(reply.get("error", "the recorder refused the greeting")))
         if VERSION not in reply.get("versions", []):
             self.close()
-            raise ControlError(f"The recorder speaks versions {reply.get('versions')}, not {VERSION}: update the older half.")
+            raise ControlError(
+                f"The recorder speaks versions {reply.get('versions')}, not {VERSION}: update the older half."
+            )
         self.greeting = reply
 
     def _exchange(self, message: Message) -> Message:

@@ -36,16 +36,33 @@ class Capability:
     """A capability that must be attached as well, and before."""
 
 
-SYSCALLS = Capability(
-    "syscalls",
-    frozenset({"exec_failed", "open", "open_failed", "accept"}),
-    (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),),
-)
-CONTAINERS = Capability(
-    "containers",
-    frozenset(),
-    (Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"}),),
-)
+_ANY: frozenset[str] = frozenset()
+_BY_SYSCALL = frozenset({"exec_failed", "open", "open_failed"})
 
-LADDERS: tuple[Capability, ...] = (CONTAINERS, SYSCALLS)
-"""In the order in which they are attached; they are detached in reverse."""
+LADDERS: tuple[Capability, ...] = (
+    Capability(
+        "containers",
+        _ANY,
+        (Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"}),),
+    ),
+    Capability(
+        "process",
+        _ANY,
+        (Rung("tp_btf", "process", {"record_exec": "exec", "record_fork": "fork", "record_exit": "exit"}),),
+    ),
+    Capability("syscalls", _BY_SYSCALL, (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),)),
+    Capability(
+        "exec_failures",
+        frozenset({"exec_failed"}),
+        (Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}),),
+        requires="syscalls",
+    ),
+    Capability(
+        "files",
+        frozenset({"open", "open_failed"}),
+        (Rung("tp_btf", "files", handlers={1: "record_open"}),),
+        requires="syscalls",
+    ),
+)
+"""In the order in which they are attached; they are detached in reverse. Sessions are followed by `containers` and
+`process`, so both are attached as soon as anything is wanted."""

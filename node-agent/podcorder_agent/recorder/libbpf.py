@@ -75,13 +75,17 @@ def library() -> ctypes.CDLL:
     try:
         found = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError:
-        raise LibraryMissing("libbpf.so.1 is not installed: install libbpf 1.0 or newer (Debian: apt install libbpf1).") from None
+        raise LibraryMissing(
+            "libbpf.so.1 is not installed: install libbpf 1.0 or newer (Debian: apt install libbpf1)."
+        ) from None
     if found.libbpf_major_version() != 1:
-        raise LibraryMissing(f"libbpf {version(found)} is not understood: install libbpf 1.x (Debian: apt install libbpf1).")
+        raise LibraryMissing(
+            f"libbpf {version(found)} is not understood: install libbpf 1.x (Debian: apt install libbpf1)."
+        )
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(found, name)
         function.restype, function.argtypes = result, arguments
-    found.libbpf_set_print(_keep_message)
+    found.libbpf_set_print(_print_function)
     return found
 
 
@@ -96,7 +100,6 @@ _format = ctypes.CDLL(None).vsnprintf
 _format.argtypes = [c_void_p, c_size_t, c_char_p, c_void_p]
 
 
-@_PrintFunction
 def _keep_message(level: int, pattern: bytes, arguments: int) -> int:
     """va_list is a pointer in an argument's place on both x86_64 and arm64."""
     if level < _LEVEL_DEBUG:
@@ -104,6 +107,9 @@ def _keep_message(level: int, pattern: bytes, arguments: int) -> int:
         _format(buffer, _LOG_MESSAGE_BYTES, pattern, arguments)
         log.extend(line for line in buffer.value.decode(errors="replace").splitlines() if line.strip())
     return 0
+
+
+_print_function = _PrintFunction(_keep_message)
 
 
 def explanation(default: str) -> str:
@@ -289,7 +295,7 @@ class Map:
         """Whether the key was there."""
         return bool(library().bpf_map_delete_elem(self.fd, key) == 0)
 
-    def keys(self) -> list[bytes]:
+    def list_keys(self) -> list[bytes]:
         """All keys; at most `max_entries`, since a changing hash may start its walk anew."""
         found: dict[bytes, None] = {}
         following = ctypes.create_string_buffer(self.key_size)

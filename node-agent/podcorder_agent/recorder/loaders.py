@@ -1,4 +1,4 @@
-"""How programs get into the kernel. A loader leaves everything pinned and keeps nothing, so it may be another process."""
+"""How programs get into the kernel. A loader leaves everything pinned and keeps nothing: it may be another process."""
 
 from __future__ import annotations
 

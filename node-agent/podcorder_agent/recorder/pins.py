@@ -66,10 +66,15 @@ class Pins:
                 found[capability, rung] = set(_names(self.links / capability / rung))
         return found
 
-    def remove(self) -> None:
-        """Unpin everything, links first, and the directory itself."""
+    def clear(self) -> None:
+        """Unpin everything, links first."""
         for each in (self.links, self.programs, self.maps):
             remove_tree(each)
+            each.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """Unpin everything, links first, and the directory itself."""
+        remove_tree(self.links)
         remove_tree(self.directory)
 
 

@@ -1,0 +1,143 @@
+"""`python -m podcorder_agent.recorder`: start the privileged half, say so on stdout, serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+
+from podcorder_agent.errors import PodcorderError
+from podcorder_agent.journal import Limits, Writer
+from podcorder_agent.recorder.attachments import Attachments
+from podcorder_agent.recorder.cgroups import cgroup_mount
+from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map, pinned_generation
+from podcorder_agent.recorder.loaders import CoreLoader, Loader
+from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
+from podcorder_agent.recorder.privileges import drop_privileges, require_privileges
+from podcorder_agent.recorder.recorder import Recorder
+from podcorder_agent.recorder.requests import RequestHandler
+from podcorder_agent.recorder.seccomp import install_filter
+from podcorder_agent.recorder.server import SOCKET_NAME, ControlServer
+
+DEFAULT_RING_BYTES = 8 * 1024 * 1024
+BUSY_SECONDS = 0.025
+"""Between drains while there is something; the kernel wakes us earlier when a quarter of the ring waits."""
+REST_SECONDS = 0.1
+
+
+def ring_bytes(text: str) -> int:
+    """A ring's size: a power of two, of at least a page."""
+    size = int(text)
+    if size < os.sysconf("SC_PAGESIZE") or size & (size - 1) or size > 1 << 30:
+        raise argparse.ArgumentTypeError("must be a power of two, from a page to 1 GiB")
+    return size
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="podcorder-recorder", description="Podcorder's privileged half.")
+    parser.add_argument("--journal", type=Path, required=True, help="directory of the journal")
+    parser.add_argument("--pins", type=Path, default=DEFAULT_PINS, help="directory in a bpffs (default: %(default)s)")
+    parser.add_argument("--ring-size", type=ring_bytes, default=DEFAULT_RING_BYTES, help="bytes of a new event ring")
+    parser.add_argument("--node", default=os.uname().nodename, help="name of this machine (default: %(default)s)")
+    parser.add_argument("--exporter-uid", type=int, help="a uid that may use the control socket, besides root")
+    parser.add_argument("--exporter-gid", type=int, help="the group that may read the journal")
+    parser.add_argument("--objects", type=Path, help="directory of compiled BPF objects (default: the package's)")
+    defaults = Limits()
+    parser.add_argument("--journal-bytes", type=int, default=defaults.journal_bytes, help="the journal's cap")
+    parser.add_argument("--kept-bytes", type=int, default=defaults.kept_bytes, help="delivered segments kept, bytes")
+    parser.add_argument("--kept-seconds", type=int, default=defaults.kept_seconds, help="delivered segments kept, s")
+    parser.add_argument("--segment-bytes", type=int, default=defaults.segment_bytes, help="a segment's size")
+    return parser.parse_args(arguments)
+
+
+def open_kernel_half(pins: Pins, loader: Loader, generation: int, resumed: bool, size: int) -> KernelMaps:
+    """Take the pinned maps over, or make them."""
+    if resumed:
+        return KernelMaps(pins)
+    loader.make_maps(pins, size)
+    make_skipped_map(pins)
+    maps = KernelMaps(pins)
+    maps.begin(generation)
+    return maps
+
+
+def record(options: argparse.Namespace) -> None:
+    """The whole life of a recorder; raises PodcorderError where it cannot begin."""
+    require_privileges()
+    pins = Pins(options.pins.absolute())
+    pins.prepare()
+    group = -1 if options.exporter_gid is None else options.exporter_gid
+    if group >= 0:
+        os.setgroups([group])  # a member may give files to its group once CAP_CHOWN is gone
+    drop_privileges()
+    generation = pinned_generation(pins)
+    resumed = generation != 0
+    if not resumed:
+        pins.clear()
+        generation = int.from_bytes(os.urandom(8), "little") or 1
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    journal = Writer(
+        options.journal,
+        node=options.node,
+        generation=generation,
+        boot_id=boot_id,
+        limits=Limits(options.segment_bytes, options.kept_seconds, options.kept_bytes, options.journal_bytes),
+        group=options.exporter_gid,
+    )
+    loader = CoreLoader(options.objects)
+    maps = open_kernel_half(pins, loader, generation, resumed, options.ring_size)
+    maps.beat()
+    maps.ignore(os.getpid())
+    attachments = Attachments(loader, pins, maps)
+    attachments.adopt()
+    attachments.apply(maps.wanted_events())
+    poller = select.epoll()
+    uids = frozenset({0, os.getuid(), os.getuid() if options.exporter_uid is None else options.exporter_uid})
+    mode = 0o600 if len(uids) == 1 and group < 0 else 0o666  # who may really talk is decided by the peer's uid
+    server = ControlServer(options.journal / SOCKET_NAME, uids, mode, group, poller)
+    install_filter()
+    recorder = Recorder(journal, options.journal, pins, maps, attachments)
+    recorder.note("resumed" if resumed else "started", capabilities=attachments.states)
+    identity = {"boot_id": boot_id, "generation": generation, "node": options.node}
+    handler = RequestHandler(recorder, cgroup_mount(), identity)
+    print(json.dumps({"ready": True, "resumed": resumed, **identity, "capabilities": attachments.states}), flush=True)
+    try:
+        serve(recorder, server, handler, poller)
+    finally:
+        server.close()
+
+
+def serve(recorder: Recorder, server: ControlServer, handler: RequestHandler, poller: select.epoll) -> None:
+    """Drain, answer and tick until a signal or a `stop`."""
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: signals.append(received))
+    for ring in (recorder.lifecycle, recorder.events):
+        poller.register(ring.fd, select.EPOLLIN | select.EPOLLET)  # level-triggered it would never rest
+    wait = BUSY_SECONDS
+    while not signals:
+        for descriptor, mask in poller.poll(wait):
+            server.serve(descriptor, mask, handler.handle)
+            if recorder.finished:
+                return
+        moved = recorder.drain()
+        recorder.tick()
+        wait = BUSY_SECONDS if moved else min(wait * 2, REST_SECONDS)
+    recorder.finish(unpin=False)
+
+
+def main() -> int:
+    try:
+        record(parse_arguments())
+    except PodcorderError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Which capabilities are attached: only what some slot needs, detached when the last need goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.classes import CLASSES, NUMBERS
+from podcorder_agent.recorder.errors import ObjectMissing
+from podcorder_agent.recorder.kernel_maps import KernelMaps
+from podcorder_agent.recorder.ladders import LADDERS, Capability, Rung
+from podcorder_agent.recorder.loaders import HANDLERS_MAP, Loader, RungRefused
+from podcorder_agent.recorder.pins import Pins, remove_tree
+
+
+class CapabilityState(TypedDict):
+    """As notes and replies show it."""
+
+    state: str
+    """Active, Degraded (covers less), Failed (needed, and no rung loads) or Off (not needed)."""
+    rung: str
+    reason: str
+
+
+_OFF = CapabilityState(state="Off", rung="", reason="")
+
+
+class Attachments:
+    """The pinned links and programs of each capability."""
+
+    def __init__(self, loader: Loader, pins: Pins, maps: KernelMaps, ladders: tuple[Capability, ...] = LADDERS) -> None:
+        self._loader = loader
+        self._pins = pins
+        self._maps = maps
+        self._ladders = ladders
+        self.states: dict[str, CapabilityState] = {each.name: _OFF for each in ladders}
+        self._taken: dict[str, Rung] = {}
+
+    def adopt(self) -> None:
+        """Take over what an earlier recorder attached; what it left half done is undone."""
+        attached = self._pins.attached()
+        rungs = {(each.name, rung.name): rung for each in self._ladders for rung in each.rungs}
+        for (capability, name), programs in attached.items():
+            rung = rungs.get((capability, name))
+            if rung is not None and programs == rung.programs.keys():
+                self._taken[capability] = rung
+                self.states[capability] = _state_of(rung)
+            else:
+                self._drop(capability, name, rung)
+
+    def apply(self, wanted: int) -> bool:
+        """Attach and detach until what is attached fits the class bits wanted; whether any state changed."""
+        before = dict(self.states)
+        names = {name for number, name in enumerate(CLASSES) if wanted >> number & 1}
+        needed = [each for each in self._ladders if names and (not each.classes or each.classes & names)]
+        for capability in reversed(self._ladders):
+            if capability not in needed:
+                self._detach(capability)
+        for capability in needed:
+            if self.states[capability.name]["state"] == "Off":
+                self.states[capability.name] = self._attach(capability)
+        return self.states != before
+
+    def detach_all(self) -> None:
+        self.apply(0)
+
+    def skipped(self) -> list[int]:
+        """Runs that the kernel skipped per class, of attached and of detached programs."""
+        counts = self._maps.skipped()
+        for capability, rung in self._taken.items():
+            for program, name in rung.programs.items():
+                counts[NUMBERS[name]] += libbpf.recursion_misses(self._program_path(capability, rung.name, program))
+        return counts
+
+    def _attach(self, capability: Capability) -> CapabilityState:
+        required = self.states.get(capability.requires)
+        if required is not None and required["state"] == "Failed":
+            return CapabilityState(state="Failed", rung="", reason=f"needs {capability.requires}: {required['reason']}")
+        reasons = []
+        for rung in capability.rungs:
+            try:
+                self._loader.attach(capability, rung, self._pins, self._maps.events.max_entries)
+            except (RungRefused, ObjectMissing) as error:
+                reasons.append(f"{rung.name}: {error}")
+            else:
+                self._taken[capability.name] = rung
+                return _state_of(rung)
+        return CapabilityState(state="Failed", rung="", reason="; ".join(reasons))
+
+    def _detach(self, capability: Capability) -> None:
+        rung = self._taken.pop(capability.name, None)
+        if rung is not None:
+            self._drop(capability.name, rung.name, rung)
+        self.states[capability.name] = _OFF
+
+    def _drop(self, capability: str, name: str, rung: Rung | None) -> None:
+        """Links first, then the count of skipped runs is kept, then the programs go."""
+        remove_tree(self._pins.links / capability / name)
+        if rung is not None:
+            for program, class_name in rung.programs.items():
+                path = self._program_path(capability, name, program)
+                if path.exists():
+                    self._maps.add_skipped(NUMBERS[class_name], libbpf.recursion_misses(path))
+            if rung.handlers and (self._pins.maps / HANDLERS_MAP).exists():
+                handlers = libbpf.Map.open(self._pins.maps / HANDLERS_MAP)
+                for index in rung.handlers:
+                    handlers.delete(index.to_bytes(4, "little"))
+                handlers.close()
+        remove_tree(self._pins.programs / capability / name)
+
+    def _program_path(self, capability: str, rung: str, program: str) -> Path:
+        return self._pins.programs / capability / rung / program
+
+
+def _state_of(rung: Rung) -> CapabilityState:
+    return CapabilityState(state="Degraded" if rung.limits else "Active", rung=rung.name, reason=rung.limits)

@@ -1,0 +1,112 @@
+"""What each request of the control socket does (docs/control.md). Checked requests come in; replies' fields go out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from podcorder_agent.control.messages import JOURNALED, Message, MessageError
+from podcorder_agent.journal import FrameKind, JournalError, Position
+from podcorder_agent.recorder.cgroups import find_cgroup, walk_cgroups
+from podcorder_agent.recorder.classes import event_bits
+from podcorder_agent.recorder.filters import compile_settings
+from podcorder_agent.recorder.recorder import Recorder
+
+
+class RequestHandler:
+    """Acts on requests, in the order they come; each that matters is in the journal before it is acted on."""
+
+    def __init__(self, recorder: Recorder, cgroup_root: Path | None, identity: Message) -> None:
+        """`identity`: the fields boot_id, generation and node of the reply to `hello`."""
+        self._recorder = recorder
+        self._cgroup_root = cgroup_root
+        self._identity = identity
+        self._actions: dict[str, Callable[[Message], Message]] = {
+            "hello": self._hello,
+            "configure": self._configure,
+            "select": self._select,
+            "exclude": self._exclude,
+            "pending": self._pending,
+            "ignore": self._ignore,
+            "fact": self._fact,
+            "acknowledge": self._acknowledge,
+            "flush": self._flush,
+            "health": self._health,
+            "stop": self._stop,
+        }
+
+    def handle(self, number: int, uid: int, kind: str, request: Message) -> Message:
+        """Raises MessageError where the request cannot be done; its sender is told why."""
+        try:
+            if kind == "configure":
+                compile_settings(request["slot"], request.get("settings"))  # refused before it is written down
+            if kind in JOURNALED:
+                self._recorder.append_json(FrameKind.REQUEST, {"number": number, "peer_uid": uid, "request": request})
+            return self._actions[kind](request)
+        except (JournalError, ValueError) as error:
+            raise MessageError(str(error)) from None
+        except OSError as error:
+            raise MessageError(f"the kernel refused: {error.strerror or error}") from None
+
+    def _hello(self, request: Message) -> Message:
+        return {**self._identity, "position": str(self._recorder.journal.position)}
+
+    def _configure(self, request: Message) -> Message:
+        self._recorder.maps.set_slot(request["slot"], compile_settings(request["slot"], request.get("settings")))
+        return self._apply_needs()
+
+    def _pending(self, request: Message) -> Message:
+        events = event_bits(request.get("events", []))
+        self._recorder.maps.set_pending(events, request.get("seconds", 0), request.get("bytes", 0))
+        return self._apply_needs()
+
+    def _apply_needs(self) -> Message:
+        self._recorder.apply_needs()
+        return {"capabilities": self._recorder.attachments.states}
+
+    def _select(self, request: Message) -> Message:
+        top = request["cgroup_id"]
+        hint = request["container"]["path"]
+        return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, request["slot"]))
+
+    def _exclude(self, request: Message) -> Message:
+        return self._for_subtree(request["cgroup_id"], "", self._recorder.maps.exclude)
+
+    def _for_subtree(self, cgroup_id: int, hint: str, act: Callable[[int], None]) -> Message:
+        """A cgroup that is gone already is no error: the request's frame decides about what was held for it."""
+        root = self._cgroup_root
+        top = find_cgroup(root, cgroup_id, hint) if root else None
+        count = 0
+        for path, number in walk_cgroups(top) if top else ():
+            act(number)
+            if path.exists():
+                count += 1
+            else:
+                self._recorder.maps.forget(number)
+        return {"cgroups": count}
+
+    def _ignore(self, request: Message) -> Message:
+        if not os.path.exists(f"/proc/{request['tgid']}"):
+            raise MessageError(f"there is no process {request['tgid']}")
+        self._recorder.maps.ignore(request["tgid"])
+        return {}
+
+    def _fact(self, request: Message) -> Message:
+        return {}  # being in the journal is all it asks for
+
+    def _acknowledge(self, request: Message) -> Message:
+        checkpoint: dict[str, Any] | None = request.get("checkpoint")
+        self._recorder.journal.acknowledge(Position.parse(request["position"]), checkpoint)
+        return {}
+
+    def _flush(self, request: Message) -> Message:
+        return {"position": str(self._recorder.flush())}
+
+    def _health(self, request: Message) -> Message:
+        return self._recorder.health()
+
+    def _stop(self, request: Message) -> Message:
+        self._recorder.finish(request.get("unpin", False))
+        return {}
