@@ -1,0 +1,3 @@
+"""Podcorder's agent: recorder, exporter and command line."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,125 @@
+# One word for each thing a developer does; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := build/stamps
+PYTEST_ARGS ?=
+CMD ?=
+
+# clang and llvm compile the programs, bpftool looks at them, gcc with its 32-bit half makes the workloads of the tests,
+# bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record.
+PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
+	liburing-dev bpftrace runc containerd
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: $(STAMPS)/packages $(VENV)/.installed bpf ## Install what is missing: Debian packages, Python environment, BPF programs
+
+$(STAMPS)/packages: Makefile
+	@mkdir -p $(@D)
+	@missing=(); for each in $(PACKAGES); do \
+		[[ $$(dpkg-query -W -f '$${db:Status-Status}' "$$each" 2>/dev/null) == installed ]] || missing+=("$$each"); \
+	done; \
+	if (( $${#missing[@]} )); then \
+		command -v apt-get >/dev/null || { echo "Not a Debian: install what these packages hold: $${missing[*]}" >&2; exit 1; }; \
+		(( EUID == 0 )) || { echo "Missing: $${missing[*]}. Run make setup once as root to install them." >&2; exit 1; }; \
+		echo "Installing $${missing[*]}"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq; \
+		apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	fi
+	@touch $@
+
+$(VENV)/.installed: requirements/development.txt pyproject.toml | $(STAMPS)/packages
+	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: bpf
+bpf: | $(STAMPS)/packages ## Compile the BPF programs
+	@$(MAKE) -C bpf
+
+.PHONY: record
+record: setup ## Record a shell, or CMD='...', and print its timeline (as root)
+ifeq ($(CMD),)
+	@$(BIN)/podcorder record
+else
+	@$(BIN)/podcorder record -- sh -c "$$CMD"
+endif
+export CMD
+
+.PHONY: test
+test: setup collector root ## Run every test that CI runs (as root)
+	@$(BIN)/python -m pytest -m "not slow" tests $(PYTEST_ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## Run the tests that need no root
+	@$(BIN)/python -m pytest -m "not slow" tests --ignore=tests/bpf --ignore=tests/system --ignore=tests/collector $(PYTEST_ARGS)
+
+.PHONY: test-system
+test-system: setup root ## Run the tests on the real kernel (as root)
+	@$(BIN)/python -m pytest -m "not slow" tests/bpf tests/system $(PYTEST_ARGS)
+
+.PHONY: test-collector
+test-collector: setup collector ## Run the tests against a real OpenTelemetry collector
+	@$(BIN)/python -m pytest -m "not slow" tests/collector $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: setup collector root ## Run the long tests too: full-size workloads, more mutated journals (as root)
+	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: root
+root:
+	@(( EUID == 0 )) || { echo "These tests load BPF programs: run them as root." >&2; exit 1; }
+
+.PHONY: collector
+collector: ## Build the OpenTelemetry collector for the tests, unless it is in the cache
+	@tests/collector/build.sh >/dev/null
+
+.PHONY: lint
+lint: setup ## Check style, types, layers and generated files
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@clang-format --dry-run -Werror bpf/*.c bpf/*.h
+	@$(BIN)/python docs/generate.py --check
+
+.PHONY: format
+format: setup ## Put all code into its form
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@clang-format -i bpf/*.c bpf/*.h
+
+.PHONY: generate
+generate: setup ## Write the generated files anew
+	@$(BIN)/python docs/generate.py
+
+.PHONY: bench
+bench: setup collector root ## Measure what recording costs (as root)
+	@$(BIN)/python -m benchmarks
+
+PIP_TOOLS := 7.6.2
+.PHONY: requirements
+requirements: ## Pin the dependencies of pyproject.toml anew, with hashes
+	@[[ -x build/pip-tools/bin/pip-compile ]] || $(PYTHON) -m venv build/pip-tools
+	@build/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools==$(PIP_TOOLS)
+	@env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
+		--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable \
+		--extra agent --extra grpc --extra test --output-file requirements/development.txt pyproject.toml
+
+.PHONY: clean
+clean: ## Remove all that was built
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@$(MAKE) -C bpf clean
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

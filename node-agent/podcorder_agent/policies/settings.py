@@ -1,0 +1,138 @@
+"""The settings of a slot (docs/control.md), compiled from a policy's spec."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from podcorder_agent.policies.files import Policy
+from podcorder_crds import (
+    Access,
+    Direction,
+    Mode,
+    Outcome,
+    PortRange,
+    Rules,
+    SessionKind,
+    SessionRecordingPolicySpec,
+)
+
+Verdict = Literal["include", "exclude"]
+
+
+class PathEntry(TypedDict):
+    prefix: str
+    verdict: Verdict
+
+
+class NetworkEntry(TypedDict):
+    cidr: str
+    verdict: Verdict
+
+
+class PortEntry(TypedDict):
+    first: int
+    last: int
+    verdict: Verdict
+
+
+class RedactionSettings(TypedDict):
+    defaults: bool
+    patterns: list[str]
+
+
+class Settings(TypedDict):
+    """What `configure` takes."""
+
+    policy: str
+    events: list[str]
+    paths: list[PathEntry]
+    access: list[str]
+    networks: list[NetworkEntry]
+    ports: list[PortEntry]
+    rate_limit: int
+    redaction: RedactionSettings
+
+
+ACCESS = {Access.READ: "read", Access.WRITE: "write"}
+
+
+def compile_settings(policy: Policy) -> Settings:
+    """The one slot that a policy needs on a machine."""
+    spec = policy.spec
+    files, network = spec.events.files, spec.events.network
+    settings: Settings = {
+        "policy": policy.name,
+        "events": events(spec),
+        "paths": [],
+        "access": ["read", "write"],
+        "networks": [],
+        "ports": [],
+        "rate_limit": spec.rate_limits.records_per_second or 0,
+        "redaction": {
+            "defaults": spec.redaction.defaults is Rules.ENABLED,
+            "patterns": [rule.pattern for rule in spec.redaction.rules],
+        },
+    }
+    if files is not None:
+        settings["access"] = [ACCESS[each] for each in Access if each in files.access]
+        settings["paths"] = [
+            *(PathEntry(prefix=each, verdict="include") for each in files.paths.include),
+            *(PathEntry(prefix=each, verdict="exclude") for each in files.paths.exclude),
+        ]
+    if network is not None:
+        settings["networks"] = [
+            *(NetworkEntry(cidr=each, verdict="include") for each in network.peers.include),
+            *(NetworkEntry(cidr=each, verdict="exclude") for each in network.peers.exclude),
+        ]
+        # Of ports the first match decides, and what is excluded stays out.
+        settings["ports"] = [
+            *(port_entry(each, "exclude") for each in network.ports.exclude),
+            *(port_entry(each, "include") for each in network.ports.include),
+        ]
+    return settings
+
+
+def events(spec: SessionRecordingPolicySpec) -> list[str]:
+    """The classes of records that a spec asks for, in the order of docs/control.md."""
+    selected = spec.events
+    # A session's end is its last process's exit: without it no session would ever end.
+    wanted = {"exit"}
+    if selected.commands is not None:
+        if Outcome.SUCCEEDED in selected.commands.outcomes:
+            wanted |= {"exec", "fork"}
+        if Outcome.FAILED in selected.commands.outcomes:
+            wanted.add("exec_failed")
+    if selected.files is not None:
+        if Outcome.SUCCEEDED in selected.files.outcomes:
+            wanted.add("open")
+        if Outcome.FAILED in selected.files.outcomes:
+            wanted.add("open_failed")
+    if selected.network is not None:
+        if Direction.OUTBOUND in selected.network.directions:
+            wanted |= {"connect", "datagram"}
+        if Direction.INBOUND in selected.network.directions:
+            wanted |= {"accept", "listen"}
+    order = ("exec", "exec_failed", "fork", "exit", "open", "open_failed", "connect", "accept", "listen", "datagram")
+    return [each for each in order if each in wanted]
+
+
+def port_entry(ports: PortRange, verdict: Verdict) -> PortEntry:
+    return {"first": ports.port, "last": ports.last, "verdict": verdict}
+
+
+def without_effect(spec: SessionRecordingPolicySpec) -> list[str]:
+    """What a spec asks for that one plain machine cannot give: a sentence each."""
+    found = []
+    if spec.pod_selector.match_labels or spec.pod_selector.match_expressions:
+        found.append("podSelector has no effect here: without Kubernetes containers have no pod labels")
+    if spec.routing is not None:
+        found.append("routing has no effect here yet: set OTEL_RESOURCE_ATTRIBUTES to tell machines apart")
+    cluster = {SessionKind.EXEC, SessionKind.ATTACH, SessionKind.DEBUG, SessionKind.PROBE, SessionKind.PORT_FORWARD}
+    missing = [kind for kind in spec.sessions if kind in cluster or kind is SessionKind.HOST]
+    if missing and "sessions" in spec.model_fields_set:
+        found.append(
+            f"{', '.join(missing)}: sessions of these kinds are not told apart here, only Container and Command"
+        )
+    if spec.mode is Mode.STRICT and SessionKind.CONTAINER in spec.sessions:
+        found.append("mode Strict guards the command alone: containers of this machine are not held back")
+    return found
