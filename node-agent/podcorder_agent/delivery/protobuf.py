@@ -190,7 +190,7 @@ def read_partial_success(data: bytes) -> tuple[int, str]:
         if number == 1 and isinstance(value, bytes):
             for inner, detail in read_fields(value):
                 if inner == 1 and isinstance(detail, int):
-                    rejected = detail
+                    rejected = detail if detail < 1 << 63 else 0
                 elif inner == 2 and isinstance(detail, bytes):
                     message = detail.decode(errors="replace")
     return rejected, message

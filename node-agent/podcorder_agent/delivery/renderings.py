@@ -1,8 +1,8 @@
 """One line for people about each event: the body of its log record, and what the command line prints.
 
 A line is unambiguous: what came from a process is quoted as a shell would read it, and anything that does not print
-(control characters, bidirectional overrides, bytes that are no UTF-8) is escaped inside $'...', so that no value can pose
-as another, end the line or move the cursor. Words outside quotes are ours.
+(control characters, bidirectional overrides, bytes that are no UTF-8) is escaped inside $'...', so that no value can
+pose as another, end the line or move the cursor. Words outside quotes are ours.
 """
 
 from __future__ import annotations
