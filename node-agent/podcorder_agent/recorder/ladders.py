@@ -36,33 +36,51 @@ class Capability:
     """A capability that must be attached as well, and before."""
 
 
-_ANY: frozenset[str] = frozenset()
-_BY_SYSCALL = frozenset({"exec_failed", "open", "open_failed"})
-
-LADDERS: tuple[Capability, ...] = (
-    Capability(
-        "containers",
-        _ANY,
-        (Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"}),),
-    ),
-    Capability(
-        "process",
-        _ANY,
-        (Rung("tp_btf", "process", {"record_exec": "exec", "record_fork": "fork", "record_exit": "exit"}),),
-    ),
-    Capability("syscalls", _BY_SYSCALL, (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),)),
-    Capability(
-        "exec_failures",
-        frozenset({"exec_failed"}),
-        (Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}),),
-        requires="syscalls",
-    ),
-    Capability(
-        "files",
-        frozenset({"open", "open_failed"}),
-        (Rung("tp_btf", "files", handlers={1: "record_open"}),),
-        requires="syscalls",
+CONTAINERS = Capability(
+    "containers",
+    frozenset(),
+    (Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"}),),
+)
+SYSCALLS = Capability(
+    "syscalls",
+    frozenset({"exec_failed", "open", "open_failed", "accept"}),
+    (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),),
+)
+PROCESSES = Capability(
+    "processes",
+    frozenset(),
+    (
+        Rung(
+            "tp_btf",
+            "process",
+            {"record_fork": "fork", "record_exec": "exec", "record_exit": "exit"},
+        ),
     ),
 )
-"""In the order in which they are attached; they are detached in reverse. Sessions are followed by `containers` and
-`process`, so both are attached as soon as anything is wanted."""
+"""Always on: forks and exits carry the sessions along, whatever is recorded of them."""
+EXEC_FAILURES = Capability(
+    "exec_failures",
+    frozenset({"exec_failed"}),
+    (Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}),),
+    requires="syscalls",
+)
+FILES = Capability(
+    "files",
+    frozenset({"open", "open_failed"}),
+    (Rung("tp_btf", "files", handlers={1: "record_open"}),),
+    requires="syscalls",
+)
+FILES_IO_URING = Capability(
+    "files_io_uring",
+    frozenset({"open", "open_failed"}),
+    (
+        Rung(
+            "tp_btf",
+            "files_io_uring",
+            {"record_io_uring_open": "open", "record_io_uring_silent_open": "open"},
+        ),
+    ),
+)
+
+LADDERS: tuple[Capability, ...] = (CONTAINERS, PROCESSES, SYSCALLS, EXEC_FAILURES, FILES, FILES_IO_URING)
+"""In the order in which they are attached; they are detached in reverse."""

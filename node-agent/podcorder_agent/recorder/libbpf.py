@@ -26,6 +26,7 @@ _RECURSION_MISSES_OFFSET = 208
 """Of `recursion_misses` in `struct bpf_prog_info` (include/uapi/linux/bpf.h); kernels before 5.12 leave it zero."""
 _MAP_INFO = struct.Struct("=6I16s")
 _DATASEC = 15
+MAP_TYPE_ARRAY = 2
 _EXISTS = 17
 
 log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -40,6 +41,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
     "bpf_object__next_program": (c_void_p, [c_void_p, c_void_p]),
     "bpf_object__btf": (c_void_p, [c_void_p]),
+    "bpf_map__type": (c_int, [c_void_p]),
     "bpf_map__name": (c_char_p, [c_void_p]),
     "bpf_map__is_internal": (c_bool, [c_void_p]),
     "bpf_map__initial_value": (c_void_p, [c_void_p, POINTER(c_size_t)]),
@@ -184,6 +186,7 @@ class ObjectMap:
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self.name: str = library().bpf_map__name(handle).decode()
+        self.type: int = library().bpf_map__type(handle)
         self.internal: bool = library().bpf_map__is_internal(handle)
 
     def set_max_entries(self, count: int) -> None:
@@ -317,8 +320,7 @@ def make_array(path: Path, name: str, value_size: int) -> None:
     """An array map of one value, pinned at `path`; nothing is done where there is one already."""
     if path.exists():
         return
-    array_type = 2
-    fd = _check(library().bpf_map_create(array_type, name.encode(), 4, value_size, 1, None), f"map {name}")
+    fd = _check(library().bpf_map_create(MAP_TYPE_ARRAY, name.encode(), 4, value_size, 1, None), f"map {name}")
     try:
         result = library().bpf_obj_pin(fd, os.fsencode(path))
         if result != -_EXISTS:

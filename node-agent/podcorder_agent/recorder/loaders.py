@@ -19,6 +19,8 @@ HANDLERS_MAP = "syscall_handlers"
 _ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 _TRIAL_RING_BYTES = 256 * 1024
 EVENTS_MAP = "events"
+SCRATCH_SUFFIX = "_scratch"
+"""Plain arrays of this name are indexed by CPU: a per-CPU array's values end at 32 KiB."""
 
 
 class RungRefused(Exception):
@@ -113,6 +115,8 @@ def _prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_
     for each in opened.maps():
         if each.name == EVENTS_MAP:
             each.set_max_entries(ring_bytes)
+        if each.name.endswith(SCRATCH_SUFFIX) and each.type == libbpf.MAP_TYPE_ARRAY:
+            each.set_max_entries(libbpf.possible_cpus())
         if pins is not None and not each.internal:
             each.set_pin_path(pins.maps / each.name)
     opened.set_known_constants({"wakeup_bytes": (ring_bytes // 4).to_bytes(8, "little")})

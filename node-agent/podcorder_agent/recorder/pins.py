@@ -41,8 +41,17 @@ class Pins:
         if not any(self.directory.is_relative_to(point) for point in mount_points("bpf")):
             raise PinsUnusable(f"{self.directory} is not on a bpffs: mount one (mount -t bpf bpf /sys/fs/bpf).")
         try:
-            for each in (self.directory, self.maps, self.links, self.programs):
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            self.lock()
+            for each in (self.maps, self.links, self.programs):
                 each.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            self.close()
+            raise PinsUnusable(f"{self.directory} cannot be used ({error.strerror}): run as root.") from None
+
+    def lock(self) -> None:
+        """Become the only one to work with these pins; raises PinsUnusable or PinsBusy."""
+        try:
             self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
