@@ -35,8 +35,10 @@ def read_checkpoint(directory: Path) -> Checkpoint | None:
     path = directory / CHECKPOINT_NAME
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        if directory.is_dir():
+            return None
+        raise explain(error, directory) from error
     except OSError as error:
         raise explain(error, directory) from error
     try:

@@ -15,13 +15,18 @@ def create_file(path: Path, group: int | None) -> int:
     """Make a file of mode 0640 and return its descriptor, for reading and writing. OSError as of open."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
     try:
-        os.fchmod(descriptor, FILE_MODE)
-        if group is not None:
-            os.fchown(descriptor, -1, group)
+        give_to(descriptor, group)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def give_to(descriptor: int, group: int | None) -> None:
+    """Let the owner write and `group` read a file, whatever the umask. OSError as of chmod and chown."""
+    os.fchmod(descriptor, FILE_MODE)
+    if group is not None:
+        os.fchown(descriptor, -1, group)
 
 
 def make_directory(path: Path, group: int | None) -> None:

@@ -53,7 +53,7 @@ class Position(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Read "SEGMENT:OFFSET"; ValueError for anything else."""
         segment, colon, offset = text.partition(":")
-        if not (colon and text.isascii() and segment.isdigit() and offset.isdigit() and len(text) <= 40):
+        if not (colon and text.isascii() and segment.isdigit() and offset.isdigit() and len(text) <= 41):
             raise ValueError(f"{text!r} is not a position: it reads SEGMENT:OFFSET")
         return cls(int(segment), int(offset))
 

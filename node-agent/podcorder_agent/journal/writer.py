@@ -21,7 +21,7 @@ from podcorder_agent.journal.errors import (
     PositionUnknown,
     explain,
 )
-from podcorder_agent.journal.files import FILE_MODE, create_file, make_directory, sync_directory, write_all
+from podcorder_agent.journal.files import FILE_MODE, create_file, give_to, make_directory, sync_directory, write_all
 from podcorder_agent.journal.frames import (
     FLAG_CARRIED,
     MAX_PAYLOAD,
@@ -217,6 +217,7 @@ class Writer:
             raise JournalLocked(
                 f"Another recorder writes to {self._directory}: stop it, or name another directory."
             ) from error
+        give_to(self._lock, self._group)
 
     def _cut_tail(self, index: int) -> int:
         """Cut what stands behind the last intact frame of a segment; returns how many bytes that was."""
