@@ -44,7 +44,7 @@ static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now
 
 static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path, bool removed)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 id = BPF_CORE_READ(cgroup, kn, id), now = bpf_ktime_get_boot_ns();
 	struct counters *counts = counters_here();
 	struct cgroup_scratch *scratch;

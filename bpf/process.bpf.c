@@ -189,7 +189,7 @@ int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 	subject.selection = selection_of(cgroup_id);
 	if (!subject.selection)
 		return 0;
-	session = session_of((struct task_struct *)bpf_get_current_task(), subject.selection);
+	session = session_of(bpf_get_current_task_btf(), subject.selection);
 	if (session) {
 		inherited = *session;
 		inherited.process_start = BPF_CORE_READ(child, start_boottime);

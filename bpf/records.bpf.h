@@ -60,8 +60,21 @@ static __always_inline bool pending_over(struct subject *subject, struct state *
 	return selection->pending_used > shared->pending_bytes;
 }
 
-static __always_inline void fill_header(struct record_header *header, struct task_struct *task,
-					struct counters *counts, __u32 class, __u32 size, __u64 now)
+/* Who did it, as the task is now. */
+static __always_inline void fill_identity(struct record_header *header, struct task_struct *task)
+{
+	header->process_start = process_start_of(task);
+	header->pid = task->pid;
+	header->tgid = task->tgid;
+	header->ppid = task->real_parent->tgid;
+	header->uid = task->cred->uid.val;
+	header->gid = task->cred->gid.val;
+	__builtin_memcpy(header->comm, task->comm, sizeof(header->comm));
+}
+
+/* Which record it is. */
+static __always_inline void number_record(struct record_header *header, struct counters *counts,
+					  __u32 class, __u32 size, __u64 now)
 {
 	header->version = RECORD_VERSION;
 	header->class = class;
@@ -70,16 +83,16 @@ static __always_inline void fill_header(struct record_header *header, struct tas
 	header->time = now;
 	header->cpu = bpf_get_smp_processor_id();
 	header->reserved = 0;
-	header->process_start = process_start_of(task);
-	header->pid = BPF_CORE_READ(task, pid);
-	header->tgid = BPF_CORE_READ(task, tgid);
-	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
-	header->uid = BPF_CORE_READ(task, cred, uid.val);
-	header->gid = BPF_CORE_READ(task, cred, gid.val);
-	BPF_CORE_READ_INTO(&header->comm, task, comm);
 }
 
-/* Count a record as generated. False: it is lost, and counted so. Gives the header its flags. */
+static __always_inline void fill_header(struct record_header *header, struct task_struct *task,
+					struct counters *counts, __u32 class, __u32 size, __u64 now)
+{
+	number_record(header, counts, class, size, now);
+	fill_identity(header, task);
+}
+
+/* Count a record as generated. False: it is lost, and counted so. Marks what is pending. */
 static __always_inline bool admit_record(struct record_header *header, struct subject *subject,
 					 struct counters *counts, __u32 class, __u32 size, __u64 now)
 {
@@ -89,7 +102,6 @@ static __always_inline bool admit_record(struct record_header *header, struct su
 	if (!shared)
 		return false;	/* an array of one: cannot fail */
 	__sync_fetch_and_add(&counts->generated[class], 1);
-	header->flags = 0;
 	if (now > shared->heartbeat + RECORDER_TIMEOUT_NS) {
 		count_lost(counts, class, LOSS_NO_RECORDER);
 		return false;
@@ -103,27 +115,16 @@ static __always_inline bool admit_record(struct record_header *header, struct su
 			count_lost(counts, class, LOSS_PENDING);
 			return false;
 		}
-		header->flags = RECORD_PENDING;
+		header->flags |= RECORD_PENDING;
 	}
 	return true;
 }
 
-/*
- * Count a record as generated and fill its header. False: it is lost, and
- * counted so. To be called after every filter and before the output.
- */
-static __always_inline bool begin_record(struct record_header *header, struct subject *subject,
-					 __u32 class, __u32 size)
+/* Where it belongs. The header has its task's identity already. */
+static __always_inline void fill_place(struct record_header *header, struct subject *subject)
 {
-	struct counters *counts = counters_here();
 	struct session *session = subject->session;
-	__u64 now = bpf_ktime_get_boot_ns();
 
-	if (!counts || class >= CLASS_COUNT)
-		return false;	/* an array of one: cannot fail */
-	if (!admit_record(header, subject, counts, class, size, now))
-		return false;
-	fill_header(header, subject->task, counts, class, size, now);
 	header->slot = subject->slot_id;
 	header->cgroup_id = subject->cgroup_id;
 	header->container_id = subject->selection->container_id;
@@ -137,6 +138,64 @@ static __always_inline bool begin_record(struct record_header *header, struct su
 		header->session_root = header->tgid;
 		header->flags |= RECORD_SESSIONLESS;
 	}
+}
+
+/*
+ * Count a record as generated and fill its header. False: it is lost, and
+ * counted so. To be called after every filter and before the output.
+ */
+static __always_inline bool begin_record(struct record_header *header, struct subject *subject,
+					 __u32 class, __u32 size)
+{
+	struct counters *counts = counters_here();
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (!counts || class >= CLASS_COUNT)
+		return false;	/* an array of one: cannot fail */
+	header->flags = 0;
+	if (!admit_record(header, subject, counts, class, size, now))
+		return false;
+	fill_header(header, subject->task, counts, class, size, now);
+	fill_place(header, subject);
+	return true;
+}
+
+/* For an event whose outcome comes later and in another task: keep whose it is. */
+static __always_inline void remember_subject(struct record_header *header, struct subject *subject)
+{
+	header->flags = 0;
+	fill_identity(header, subject->task);
+	fill_place(header, subject);
+}
+
+/*
+ * As begin_record(), for a header filled by remember_subject(). The selection
+ * may have gone in the meantime: then nothing limits what it had begun.
+ */
+static __always_inline bool begin_remembered(struct record_header *header, __u32 class, __u32 size)
+{
+	struct selection *selection = bpf_map_lookup_elem(&cgroups, &header->cgroup_id);
+	struct counters *counts = counters_here();
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct subject subject = {};
+
+	if (!counts || class >= CLASS_COUNT)
+		return false;	/* an array of one: cannot fail */
+	if (selection) {
+		if (selection->flags & SELECTION_EXCLUDED)
+			return false;
+		subject.selection = selection;
+		subject.slot_id = selection->slot;
+		subject.slot = bpf_map_lookup_elem(&slots, &subject.slot_id);
+		if (!subject.slot)
+			return false;	/* slots are never removed: cannot fail */
+		header->slot = subject.slot_id;
+		if (!admit_record(header, &subject, counts, class, size, now))
+			return false;
+	} else {
+		__sync_fetch_and_add(&counts->generated[class], 1);
+	}
+	number_record(header, counts, class, size, now);
 	return true;
 }
 

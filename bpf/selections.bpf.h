@@ -19,12 +19,12 @@ struct subject {
 
 static __always_inline __u64 cgroup_id_of(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	return task->cgroups->dfl_cgrp->kn->id;
 }
 
 static __always_inline __u64 process_start_of(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, group_leader, start_boottime);
+	return task->group_leader->start_boottime;
 }
 
 /* The selection of a cgroup if it is being recorded now. */
@@ -50,18 +50,18 @@ static __noinline int place_session(struct task_struct *task, struct selection *
 
 	if (!selection)
 		return 0;
-	leader = BPF_CORE_READ(task, group_leader);
+	leader = task->group_leader;
 	placed.container_id = selection->container_id;
 	placed.process_start = start;
 	placed.session_start = start;
 	placed.session_root = tgid;
 	for (i = 0; i < ANCESTORS_MAX; i++) {
-		struct task_struct *parent = BPF_CORE_READ(leader, real_parent, group_leader);
-		__u32 parent_tgid = BPF_CORE_READ(parent, tgid);
+		struct task_struct *parent = leader->real_parent->group_leader;
+		__u32 parent_tgid = parent->tgid;
 		struct session *known;
 		struct selection *around;
 
-		if (!parent || parent == leader || !parent_tgid)
+		if (!parent_tgid)	/* the idle task above init */
 			break;
 		around = selection_of(cgroup_id_of(parent));
 		if (!around || around->container_id != placed.container_id)
@@ -72,7 +72,7 @@ static __noinline int place_session(struct task_struct *task, struct selection *
 			placed.session_root = known->session_root;
 			break;
 		}
-		placed.session_start = BPF_CORE_READ(parent, start_boottime);
+		placed.session_start = parent->start_boottime;
 		placed.session_root = parent_tgid;
 		leader = parent;
 	}
@@ -84,7 +84,7 @@ static __noinline int place_session(struct task_struct *task, struct selection *
 static __always_inline struct session *session_of(struct task_struct *task,
 						  struct selection *selection)
 {
-	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u32 tgid = task->tgid;
 	__u64 start = process_start_of(task);
 	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
 
@@ -117,7 +117,7 @@ static __always_inline bool select_task(struct subject *subject, struct task_str
 
 static __always_inline bool select_current(struct subject *subject, __u32 class)
 {
-	return select_task(subject, (struct task_struct *)bpf_get_current_task(),
+	return select_task(subject, bpf_get_current_task_btf(),
 			   bpf_get_current_cgroup_id(), class);
 }
 

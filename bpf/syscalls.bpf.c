@@ -37,7 +37,6 @@ SEC("tp_btf/sys_exit")
 int dispatch_syscall(__u64 *ctx)
 {
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];
-	__u64 cgroup_id;
 	__u32 handler;
 	bool compat;
 #if defined(__TARGET_ARCH_x86)
@@ -48,10 +47,7 @@ int dispatch_syscall(__u64 *ctx)
 
 	if (!may_concern(number))
 		return 0;
-	cgroup_id = bpf_get_current_cgroup_id();
-	if (!bpf_map_lookup_elem(&cgroups, &cgroup_id))
-		return 0;
-	compat = is_compat((struct task_struct *)bpf_get_current_task());
+	compat = is_compat(bpf_get_current_task_btf());
 	handler = handler_of(compat ? compat_call(number) : native_call(number));
 	if (handler != HANDLER_NONE)
 		bpf_tail_call(ctx, &syscall_handlers, handler);
