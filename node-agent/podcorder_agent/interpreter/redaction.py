@@ -1,0 +1,216 @@
+"""Secrets in command lines: found and replaced before anything leaves the machine.
+
+A cheap search over the whole command line decides whether the detailed work is done at all. What is taken out is the
+secret alone: the flag, the name of the variable and the scheme of a header stay, so that a command can still be read.
+
+Python's `re` cannot be interrupted. What bounds its work: patterns of users that nest repetitions are refused, and no
+pattern sees more than `WINDOW` bytes at once (windows overlap by `OVERLAP`, so a secret that is found only by text
+further away than that is missed).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+REPLACEMENT = b"[redacted]"
+WINDOW = 4096
+OVERLAP = 512
+MOST_PATTERNS = 64
+LONGEST_PATTERN = 1024
+
+_HINTS = re.compile(
+    rb"pass|pwd|token|secret|key|cred|auth|bearer|cookie|://|akia|asia|ghp_|gh[osur]_|github_pat|glpat-|xox|eyj"
+    rb"|mysql|mariadb|curl|redis-cli|private"
+)
+"""Some of these words stands in every command line with a secret that the defaults know (lower case)."""
+
+_NAME = (
+    rb"(?:pass(?:word|wd|phrase|code)|(?:[_.-]|(?<![a-z0-9]))pass|(?:[_.-]|(?<![a-z0-9]))pwd|pgpassword|token|secret"
+    rb"|(?:api|access|private|secret|signing|encryption|account|auth|master)[_.-]?key|credentials?|sessionid)"
+)
+"""What the name of a secret ends with."""
+
+_SECRET_FLAG = re.compile(rb"(?i)--?(?:[\w.-]{0,64})" + _NAME).fullmatch
+_ASSIGNMENT = re.compile(rb"(?i)(?:--?)?[\w.-]{0,64}" + _NAME + rb"\d{0,4}=").match
+_SHELL_FLAG = re.compile(rb"-[a-z]{0,8}c").fullmatch
+_QUOTED = rb"\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s'\";&|<>()]++"
+_EMBEDDED = tuple(
+    re.compile(each)
+    for each in (
+        # name=value, name: value, "name": "value", --name value, in shell code, JSON or a header
+        rb"(?i)" + _NAME + rb"\d{0,4}[\"']?(?:\s{0,4}[=:]\s{0,4})(?!//)(" + _QUOTED + rb")",
+        rb"(?i)(?:^|[\s'\"])--?[\w.-]{0,64}" + _NAME + rb"\s{1,4}(?!--)(" + _QUOTED + rb")",
+        rb"(?i)authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sha256)\s{1,4})?([^'\"\r\n]+)",
+        rb"(?i)(?:cookie|x-[\w-]{0,32}(?:key|token|auth|secret)):\s{0,4}([^'\"\r\n]+)",
+        rb"(?i)\bbearer\s{1,4}([\w.~+/-]{8,}=*)",
+        rb"(?i)[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]{0,128}:([^\s/'\"]+)@",
+        rb"\b((?:AKIA|ASIA|AGPA|AROA)[A-Z0-9]{12,20})\b",
+        rb"\b((?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-)[\w-]{10,})",
+        rb"\b(eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?)",
+        rb"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*)",
+        rb"(?i)\bpass:([^\s'\"]+)",
+        # a user and his password as one word
+        rb"(?:^|[\s'\"])(?:-u|--user|--proxy-user|-U)[= ]?\s{0,4}['\"]?[^\s:'\"]{1,128}:([^\s'\"]+)",
+        # programs that take a password behind a short flag of their own
+        rb"(?:^|[\s/;&|(])(?:mysql\w{0,16}|mariadb[\w-]{0,16})\s(?:[^;&|\n]{0,512}?\s)??-p([^\s'\";&|]+)",
+        rb"(?:^|[\s/;&|(])sshpass\s(?:[^;&|\n]{0,128}?\s)??-p\s{0,4}(" + _QUOTED + rb")",
+        rb"(?:^|[\s/;&|(])redis-cli\s(?:[^;&|\n]{0,512}?\s)??-a\s{1,4}(" + _QUOTED + rb")",
+    )
+)
+_USER_FLAG = re.compile(rb"-u|--user|--proxy-user|-U").fullmatch
+_USER_PASSWORD = re.compile(rb"([^:@/\s]{1,128}:)(.+)", re.DOTALL).fullmatch
+_SHORT_FLAGS: dict[bytes, bytes] = {b"sshpass": b"-p", b"redis-cli": b"-a", b"ldapsearch": b"-w", b"ldapmodify": b"-w"}
+_DATABASE = re.compile(rb"(?:mysql|mariadb)[\w-]{0,16}").fullmatch
+
+
+class Pattern:
+    """A user's pattern. Group 1 is replaced, the whole match where there is no group."""
+
+    def __init__(self, text: str) -> None:
+        if len(text) > LONGEST_PATTERN:
+            raise ValueError(f"it is longer than {LONGEST_PATTERN} characters")
+        try:
+            self.compiled = re.compile(text.encode("utf-8", "surrogatepass"))
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(str(error)) from None
+        if _nests_repetitions(text):
+            raise ValueError("it repeats something that repeats itself, which can take for ever")
+
+    def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
+        group = 1 if self.compiled.groups else 0
+        return _find(self.compiled, text, group)
+
+
+def _nests_repetitions(text: str) -> bool:
+    """Whether an unbounded repetition stands inside another one, such as (a+)+ ."""
+    parser: Any = getattr(re, "_parser")  # noqa: B009  the only parser of this syntax there is
+    limit = parser.MAXREPEAT
+
+    def walk(node: Any, inside: bool) -> bool:
+        if isinstance(node, parser.SubPattern | list | tuple):
+            if isinstance(node, tuple) and len(node) == 2 and str(node[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
+                _, high, repeated = node[1]
+                unbounded = high is limit or high > 64
+                return (inside and unbounded) or walk(repeated, inside or unbounded)
+            return any(walk(each, inside) for each in node)
+        return False
+
+    return walk(parser.parse(text), False)
+
+
+def _find(compiled: re.Pattern[bytes], text: bytes, group: int) -> Iterator[tuple[int, int]]:
+    """Spans of a group, window by window."""
+    for start in range(0, max(1, len(text) - OVERLAP), WINDOW - OVERLAP):
+        for match in compiled.finditer(text[start : start + WINDOW]):
+            first, last = match.span(group)
+            if first < last:
+                yield start + first, start + last
+
+
+def _replace(text: bytes, spans: list[tuple[int, int]]) -> tuple[bytes, int]:
+    """The text without the spans, and how many there were; those that touch are one."""
+    pieces: list[bytes] = []
+    end, count = 0, 0
+    for first, last in sorted(spans):
+        if first < end or (first == end and count):
+            if last > end:
+                end = last
+            continue
+        pieces += (text[end:first], REPLACEMENT)
+        end, count = last, count + 1
+    pieces.append(text[end:])
+    return b"".join(pieces), count
+
+
+class Redaction:
+    """What is taken out of arguments: the defaults, and the patterns of a policy (bytes-wise, over each argument
+    and over the arguments joined by spaces)."""
+
+    def __init__(self, defaults: bool = True, patterns: Sequence[str] = ()) -> None:
+        self.defaults = defaults
+        self.patterns: list[Pattern] = []
+        self.problems: list[str] = []
+        """One sentence for each pattern that is not used."""
+        for text in patterns[:MOST_PATTERNS]:
+            try:
+                self.patterns.append(Pattern(text))
+            except ValueError as error:
+                self.problems.append(f"The redaction pattern {text[:80]!r} is not used: {error}.")
+        if len(patterns) > MOST_PATTERNS:
+            self.problems.append(f"Only the first {MOST_PATTERNS} redaction patterns are used, of {len(patterns)}.")
+
+    def apply(self, argv: bytes, arguments: list[bytes]) -> tuple[list[bytes], int]:
+        """The arguments without their secrets, and how many values were taken out; `argv` are the arguments as they
+        stand in memory, one NUL behind each."""
+        count = 0
+        if self.defaults and _HINTS.search(argv.lower()):
+            arguments, count = _apply_defaults(arguments)
+        for pattern in self.patterns:
+            arguments, more = _apply_pattern(pattern, arguments)
+            count += more
+        return arguments, count
+
+
+def _apply_defaults(arguments: list[bytes]) -> tuple[list[bytes], int]:
+    found: list[bytes] = []
+    count = 0
+    program = arguments[0].rpartition(b"/")[2] if arguments else b""
+    short = _SHORT_FLAGS.get(program)
+    database = _DATABASE(program)
+    before = b""
+    for index, value in enumerate(arguments):
+        cleaned, more = _clean(value, before, short if index else None, bool(database and index))
+        found.append(cleaned)
+        count += more
+        before = value
+    return found, count
+
+
+def _clean(value: bytes, before: bytes, short: bytes | None, database: bool) -> tuple[bytes, int]:
+    """One argument, seen after the one before it."""
+    if before and value and (before == short or (not value.startswith(b"--") and _is_secret_flag(before))):
+        return REPLACEMENT, 1
+    if short and value.startswith(short) and len(value) > len(short):
+        return short + REPLACEMENT, 1
+    if database and value.startswith(b"-p") and len(value) > 2:
+        return b"-p" + REPLACEMENT, 1
+    if _USER_FLAG(before) and (match := _USER_PASSWORD(value)):
+        return match[1] + REPLACEMENT, 1
+    if not _SHELL_FLAG(before) and (assignment := _ASSIGNMENT(value)):
+        if assignment.end() == len(value):
+            return value, 0
+        return assignment[0] + REPLACEMENT, 1
+    if not _HINTS.search(value.lower()):
+        return value, 0
+    spans = [span for pattern in _EMBEDDED for span in _find(pattern, value, 1)]
+    return _replace(value, spans) if spans else (value, 0)
+
+
+def _is_secret_flag(value: bytes) -> bool:
+    return value.startswith(b"-") and len(value) < 128 and _SECRET_FLAG(value) is not None
+
+
+def _apply_pattern(pattern: Pattern, arguments: list[bytes]) -> tuple[list[bytes], int]:
+    """Over each argument, so that ^ and $ mean its ends, and over the line, so that a flag and its value can match."""
+    count = 0
+    found: list[bytes] = []
+    for value in arguments:
+        cleaned, more = _replace(value, list(pattern.spans(value)))
+        found.append(cleaned)
+        count += more
+    spans = list(pattern.spans(b" ".join(found)))
+    if not spans:
+        return found, count
+    start = 0
+    for index, value in enumerate(found):
+        end = start + len(value)
+        own = [
+            (max(first, start) - start, min(last, end) - start) for first, last in spans if first < end and last > start
+        ]
+        if own and REPLACEMENT not in (value[first:last] for first, last in own):
+            found[index], more = _replace(value, own)
+            count += more
+        start = end + 1
+    return found, count

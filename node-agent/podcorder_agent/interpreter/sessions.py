@@ -1,0 +1,266 @@
+"""Sessions and their processes, as the records tell of them.
+
+A process is known by its key: the 32 bytes of a record's header that name container, session, start and pid. So a pid
+that is used again, or a process that moves to another container, is never taken for the one before. Events share their
+process: an exec puts a new one in its place, because events before it tell of the program before it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from podcorder_agent.interpreter.events import Event, Process, Session, SessionEnd, SessionKind, SessionStart
+from podcorder_agent.interpreter.records import KEY_FIELDS, RecordFlag
+from podcorder_agent.interpreter.selections import Selection
+from podcorder_agent.interpreter.vocabulary import describe_exit
+
+MOST_PROCESSES = 32_768
+MOST_ENDED = 1024
+"""Processes and sessions remembered after their end, for records that come late: a socket is closed after the exit."""
+MOST_ARGUMENTS = 4096
+"""Bytes of arguments kept with a process; its exec event has them all."""
+
+_PLACE = struct.Struct("<QI")
+Find = Callable[[int, int], Selection]
+
+
+@dataclass(slots=True)
+class Tree:
+    """A session, its root and how that ended."""
+
+    session: Session
+    root: Process
+    exit_code: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Cause:
+    """The record behind a change."""
+
+    id: str
+    time: int
+    """Unix time, ns."""
+    anchor: int
+    """Unix time minus boot time, ns."""
+
+
+def cut_arguments(arguments: list[bytes]) -> list[bytes]:
+    """As many arguments as a process keeps."""
+    room = MOST_ARGUMENTS
+    for count, each in enumerate(arguments):
+        room -= len(each)
+        if room < 0:
+            return arguments[:count]
+    return arguments
+
+
+class Sessions:
+    """The sessions and processes of one boot."""
+
+    def __init__(self, boot_id: str, find: Find) -> None:
+        self.boot_id = boot_id
+        self.find = find
+        """(cgroup id, slot) -> its selection."""
+        self.processes: dict[bytes, Process] = {}
+        self.keys: dict[int, bytes] = {}
+        """By pid, of the processes alive."""
+        self.ended: dict[bytes, Process] = {}
+        self.trees: dict[tuple[int, int], Tree] = {}
+        self.past: dict[tuple[int, int], Tree] = {}
+        self._boot = boot_id.encode("utf-8", "surrogatepass")
+
+    def session_id(self, start: int, tgid: int) -> str:
+        """32 hexadecimal digits."""
+        return blake2b(self._boot + _PLACE.pack(start, tgid), digest_size=16).hexdigest()
+
+    def span_id(self, start: int, tgid: int) -> str:
+        """16 hexadecimal digits."""
+        return blake2b(self._boot + _PLACE.pack(start, tgid), digest_size=8).hexdigest()
+
+    def meet(self, key: bytes, slot: int, ppid: int, flags: int, cause: Cause, events: list[Event]) -> Process:
+        """The process of a key that is not among the living: one that ended, one that moved, or a new one."""
+        if key in self.ended:
+            return self.ended[key]
+        container_id, root_start, start, root, tgid = KEY_FIELDS.unpack(key)
+        before = self._take_pid(tgid)
+        if before is not None and before.start != start:
+            self._leave(before, None, cause, events)
+            before = None
+        process = Process(None, start, tgid, ppid, None, self.span_id(start, tgid))  # type: ignore[arg-type]
+        if before is not None:
+            process.executable, process.cwd, process.arguments = before.executable, before.cwd, before.arguments
+            process.revision = before.revision + 1
+        parent = self.processes.get(self.keys.get(ppid, b""))
+        if flags & RecordFlag.SESSIONLESS and parent and parent.session.container.cgroup_id == container_id:
+            process.session = parent.session
+        else:
+            self._enter(process, container_id, slot, (root, root_start), flags, cause, events)
+        self._add(key, process)
+        if before is not None:  # only now: it may have moved within one session
+            self._leave(before, None, cause, events)
+        return process
+
+    def fork(self, parent: Process, key: bytes, start: int, tgid: int, cause: Cause, events: list[Event]) -> None:
+        """A child is born with what its parent has."""
+        if key in self.processes or key in self.ended:
+            return
+        before = self._take_pid(tgid)
+        if before is not None:
+            self._leave(before, None, cause, events)
+        span_id = self.span_id(start, tgid)
+        child = Process(
+            parent.session, start, tgid, parent.tgid, parent.executable, span_id, parent.arguments, parent.cwd
+        )
+        self._add(key, child)
+
+    def execute(
+        self,
+        key: bytes,
+        process: Process,
+        executable: bytes | None,
+        cwd: bytes | None,
+        arguments: list[bytes],
+        new: bool,
+    ) -> Process:
+        """The process as it is from an exec on; a new one that no event told of before is changed itself."""
+        kept = cut_arguments(arguments)
+        if new:
+            process.executable, process.cwd, process.arguments = executable, cwd, kept
+            return process
+        session, tgid = process.session, process.tgid
+        after = Process(
+            *(session, process.start, tgid, process.ppid, executable, process.span_id, kept, cwd, process.revision + 1)
+        )
+        if key in self.processes:
+            self.processes[key] = after
+        if tgid == session.root_tgid and process.start == session.root_start:
+            tree = self.trees.get((tgid, process.start))
+            if tree is not None:
+                tree.root = after
+        return after
+
+    def exit(self, key: bytes, process: Process, exit_code: int, cause: Cause, events: list[Event]) -> None:
+        """The process is gone; its session too, if it was the last."""
+        if self.processes.pop(key, None) is None:
+            return
+        if self.keys.get(process.tgid) == key:
+            del self.keys[process.tgid]
+        self.ended[key] = process
+        if len(self.ended) > MOST_ENDED:
+            del self.ended[next(iter(self.ended))]
+        self._leave(process, exit_code, cause, events)
+
+    def end_container(self, cgroup_id: int, cause: Cause, events: list[Event]) -> None:
+        """The cgroup is removed: whatever was alive in it is gone, though no exit told so."""
+        gone = [key for key, each in self.processes.items() if each.session.container.cgroup_id == cgroup_id]
+        for key in gone:
+            process = self.processes.pop(key)
+            self.keys.pop(process.tgid, None)
+            self._leave(process, None, cause, events)
+        for place, tree in list(self.trees.items()):
+            if tree.session.container.cgroup_id == cgroup_id:
+                self._end(place, tree, cause, events)
+
+    def end_all(self, cause: Cause, events: list[Event]) -> None:
+        """The boot is over."""
+        for place, tree in list(self.trees.items()):
+            self._end(place, tree, cause, events)
+
+    def refresh(self, cgroup_id: int) -> None:
+        """A container's description changed: what was derived from it is made anew."""
+        for each in self.processes.values():
+            if each.session.container.cgroup_id == cgroup_id:
+                each.encoded = None
+
+    def _enter(
+        self,
+        process: Process,
+        container_id: int,
+        slot: int,
+        place: tuple[int, int],
+        flags: int,
+        cause: Cause,
+        events: list[Event],
+    ) -> None:
+        """Give a process its session, which may begin with it."""
+        tree = self.trees.get(place) or self.past.pop(place, None)
+        if tree is None:
+            root, start = place
+            selection = self.find(container_id, slot)
+            partial = bool(flags & RecordFlag.PARTIAL)
+            kind = self._kind(selection, partial)
+            session = Session(selection.container, root, start, self.session_id(start, root), kind, partial)
+            tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
+            if (process.tgid, process.start) == place:
+                tree.root = process
+            process.session = session
+            event = SessionStart(f"{session.id}.start", cause.time, tree.root, flags=["partial"] if partial else None)
+            events.append(event)
+        elif (process.tgid, process.start) == place:
+            tree.root = process
+        process.session = tree.session
+        self.trees[place] = tree
+
+    def _kind(self, selection: Selection, partial: bool) -> SessionKind:
+        """The first root since the container was made is what was selected, later ones are execs.
+
+        In a container older than its selection the own root is partial, and one that is not was begun from outside.
+        """
+        first = not selection.rooted
+        selection.rooted = True
+        if not first:
+            return SessionKind.EXEC
+        if selection.kind is SessionKind.CONTAINER and not selection.made and not partial:
+            return SessionKind.EXEC
+        return selection.kind
+
+    def _add(self, key: bytes, process: Process) -> None:
+        self.processes[key] = process
+        self.keys[process.tgid] = key
+        process.session.processes += 1
+        if len(self.processes) > MOST_PROCESSES:
+            oldest = next(iter(self.processes))
+            forgotten = self.processes.pop(oldest)
+            if self.keys.get(forgotten.tgid) == oldest:
+                del self.keys[forgotten.tgid]
+            self._forget(forgotten.session)
+
+    def _forget(self, session: Session) -> None:
+        """One process of it is no longer followed; whether the session is over cannot be known then."""
+        session.processes -= 1
+        tree = self.trees.pop((session.root_tgid, session.root_start), None) if session.processes <= 0 else None
+        if tree is not None:
+            self._bury(tree)
+
+    def _take_pid(self, tgid: int) -> Process | None:
+        """A pid is met under another key: whoever had it has gone or moved."""
+        key = self.keys.pop(tgid, None)
+        return self.processes.pop(key, None) if key is not None else None
+
+    def _leave(self, process: Process, exit_code: int | None, cause: Cause, events: list[Event]) -> None:
+        session = process.session
+        session.processes -= 1
+        place = (session.root_tgid, session.root_start)
+        tree = self.trees.get(place)
+        if tree is None:
+            return
+        if (process.tgid, process.start) == place:
+            tree.exit_code = exit_code
+        if session.processes <= 0:
+            self._end(place, tree, cause, events)
+
+    def _end(self, place: tuple[int, int], tree: Tree, cause: Cause, events: list[Event]) -> None:
+        code, signal = (None, None) if tree.exit_code is None else describe_exit(tree.exit_code)
+        duration = max(0, cause.time - cause.anchor - tree.session.root_start)
+        event = SessionEnd(f"{cause.id}.end.{tree.session.id}", cause.time, tree.root)
+        event.code, event.signal, event.duration = code, signal, duration
+        events.append(event)
+        self._bury(self.trees.pop(place))
+
+    def _bury(self, tree: Tree) -> None:
+        self.past[tree.session.root_tgid, tree.session.root_start] = tree
+        if len(self.past) > MOST_ENDED:
+            del self.past[next(iter(self.past))]

@@ -1,0 +1,145 @@
+"""A policy slot as a `configure` request filled it: its filters, as the kernel applies them, and its redaction.
+
+The kernel filters before it copies; here the same rules (docs/control.md) are applied to what was held for a container
+nobody knew yet. Settings that do not fit are left out, never guessed: the recorder has refused such requests already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from podcorder_agent.interpreter import events
+from podcorder_agent.interpreter.events import Event
+from podcorder_agent.interpreter.redaction import Redaction
+
+_CLASSES: dict[type[Event], str] = {
+    events.ProcessExec: "exec",
+    events.ProcessExecFailed: "exec_failed",
+    events.ProcessFork: "fork",
+    events.ProcessExit: "exit",
+    events.FileOpen: "open",
+    events.FileOpenFailed: "open_failed",
+    events.NetworkConnect: "connect",
+    events.NetworkAccept: "accept",
+    events.NetworkListen: "listen",
+    events.NetworkDatagram: "datagram",
+}
+
+
+def _items(settings: dict[str, Any], name: str) -> list[Any]:
+    value = settings.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _dicts(settings: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [each for each in _items(settings, name) if isinstance(each, dict)]
+
+
+def _included(entry: dict[str, Any]) -> bool:
+    return entry.get("verdict") == "include"
+
+
+def _as_ipv6(address: str) -> IPv6Address:
+    parsed = ip_address(address)
+    return IPv6Address(f"::ffff:{parsed}") if isinstance(parsed, IPv4Address) else parsed
+
+
+def _as_network(text: str) -> IPv6Network | None:
+    """IPv4 networks become networks of mapped addresses, as in the kernel's trie."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return None
+    if isinstance(network, IPv6Network):
+        return network
+    return IPv6Network((f"::ffff:{network.network_address}", 96 + network.prefixlen))
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot; `raw` are the settings as requested, which is also how it is kept in a snapshot."""
+
+    raw: dict[str, Any]
+    policy: str | None
+    redaction: Redaction
+    classes: frozenset[str]
+    access: frozenset[str]
+    paths: list[tuple[bytes, bool]] = field(default_factory=list)
+    networks: list[tuple[IPv6Network, bool]] = field(default_factory=list)
+    ports: list[tuple[int, int, bool]] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, settings: dict[str, Any], base: Redaction) -> Slot:
+        """Read the settings of a `configure` request; without `redaction` the slot has the base's."""
+        rules = settings.get("redaction")
+        redaction = base
+        if isinstance(rules, dict):
+            patterns = [each for each in _items(rules, "patterns") if isinstance(each, str)]
+            redaction = Redaction(rules.get("defaults") is not False, patterns)
+        policy = settings.get("policy")
+        slot = cls(
+            raw=settings,
+            policy=policy if isinstance(policy, str) else None,
+            redaction=redaction,
+            classes=frozenset(each for each in _items(settings, "events") if isinstance(each, str)),
+            access=frozenset(each for each in _items(settings, "access") if isinstance(each, str)),
+        )
+        for entry in _dicts(settings, "paths"):
+            if isinstance(entry.get("prefix"), str):
+                slot.paths.append((entry["prefix"].encode("utf-8", "surrogatepass"), _included(entry)))
+        slot.paths.sort(key=lambda each: -len(each[0]))
+        for entry in _dicts(settings, "networks"):
+            network = _as_network(entry["cidr"]) if isinstance(entry.get("cidr"), str) else None
+            if network is not None:
+                slot.networks.append((network, _included(entry)))
+        slot.networks.sort(key=lambda each: -each[0].prefixlen)
+        for entry in _dicts(settings, "ports"):
+            first, last = entry.get("first"), entry.get("last")
+            if isinstance(first, int) and isinstance(last, int):
+                slot.ports.append((first, last, _included(entry)))
+        return slot
+
+    def admits(self, event: Event) -> bool:
+        """Whether the slot's policy wants an event; what no record class stands behind always passes."""
+        name = _CLASSES.get(type(event))
+        if name is None:
+            return True
+        if name not in self.classes:
+            return False
+        if isinstance(event, events.FileOpen | events.FileOpenFailed):
+            return self._admits_access(event.access) and self._admits_path(event.path or b"")
+        if isinstance(event, events.NetworkConnect | events.NetworkAccept | events.NetworkDatagram):
+            return self._admits_address(event.peer_address) and self._admits_port(event.peer_port)
+        if isinstance(event, events.NetworkListen):
+            return self._admits_address(event.local_address) and self._admits_port(event.local_port)
+        return True
+
+    def _admits_access(self, access: str | None) -> bool:
+        """`read_write` is both; an O_PATH descriptor counts as reading."""
+        if not self.access or access is None:
+            return True
+        wanted = {"path": {"read"}, "read_write": {"read", "write"}}.get(access, {access})
+        return not self.access.isdisjoint(wanted)
+
+    def _admits_path(self, path: bytes) -> bool:
+        for prefix, included in self.paths:
+            if path.startswith(prefix):
+                return included
+        return not any(included for _, included in self.paths)
+
+    def _admits_address(self, address: str | None) -> bool:
+        if not self.networks or address is None:
+            return True
+        parsed = _as_ipv6(address)
+        for network, included in self.networks:
+            if parsed in network:
+                return included
+        return not any(included for _, included in self.networks)
+
+    def _admits_port(self, port: int | None) -> bool:
+        for first, last, included in self.ports:
+            if port is not None and first <= port <= last:
+                return included
+        return not any(included for _, _, included in self.ports)

@@ -1,0 +1,151 @@
+"""What a checkpoint keeps of the interpreter: JSON with a version of its own.
+
+Bytes become text by Latin-1, which keeps each byte. Processes and containers that several places share are kept once,
+so that they are shared again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from podcorder_agent.interpreter.events import Container, Process, Session, SessionKind
+from podcorder_agent.interpreter.gaps import Account
+from podcorder_agent.interpreter.pending import Pending
+from podcorder_agent.interpreter.selections import Selections
+from podcorder_agent.interpreter.sequences import Sequences
+from podcorder_agent.interpreter.sessions import Sessions, Tree
+from podcorder_agent.interpreter.slots import Slot
+
+if TYPE_CHECKING:
+    from podcorder_agent.interpreter.interpreter import Interpreter
+
+VERSION = 1
+
+
+def save(interpreter: Interpreter) -> dict[str, Any]:
+    """The state of an interpreter."""
+    return {
+        "version": VERSION,
+        "boot_id": interpreter.boot_id,
+        "sequences": [[generation, each.snapshot()] for generation, each in interpreter.sequences.items()],
+        "account": interpreter.account.snapshot(),
+        "segments": [[index, each[:]] for index, each in interpreter.segments.seen.items()],
+        "slots": [[number, each.raw] for number, each in interpreter.slots.items()],
+        "configured": list(map(list, interpreter.configured.items())),
+        "capabilities": dict(interpreter.capabilities),
+        "pending": interpreter.pending.snapshot(),
+        "selections": interpreter.selections.snapshot(),
+        "sessions": _save_sessions(interpreter.sessions, interpreter.selections),
+        "counters": [interpreter.undecodable, interpreter.duplicates, interpreter.withheld],
+        "problem": interpreter.state_problem,
+    }
+
+
+def load(interpreter: Interpreter, saved: Any) -> None:
+    """Give a new interpreter that state; ValueError, TypeError, LookupError and their like where it is none."""
+    if not isinstance(saved, dict) or saved.get("version") != VERSION:
+        raise ValueError("the state is of another version")
+    interpreter.boot_id = str(saved["boot_id"])
+    interpreter.begin_boot(Selections.restore(saved["selections"]))
+    interpreter.sequences = {
+        int(generation): Sequences.restore(int(generation), each) for generation, each in saved["sequences"]
+    }
+    interpreter.account = Account.restore(saved["account"])
+    interpreter.segments.seen = {int(index): list(each) for index, each in saved["segments"]}
+    interpreter.slots = {int(number): Slot.parse(raw, interpreter.redaction) for number, raw in saved["slots"]}
+    interpreter.configured = {int(number): int(time) for number, time in saved["configured"]}
+    interpreter.capabilities = dict(saved["capabilities"])
+    interpreter.pending = Pending.restore(saved["pending"])
+    _load_sessions(interpreter.sessions, interpreter.selections, saved["sessions"])
+    interpreter.undecodable, interpreter.duplicates, interpreter.withheld = map(int, saved["counters"])
+    interpreter.state_problem = saved["problem"]
+
+
+def _to_text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _to_bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode("latin-1")
+
+
+class _Shared:
+    """Numbers for objects that several places share, in the order they are met."""
+
+    def __init__(self) -> None:
+        self.objects: list[Any] = []
+        self._numbers: dict[int, int] = {}
+
+    def number(self, each: Any) -> int:
+        found = self._numbers.get(id(each))
+        if found is None:
+            found = self._numbers[id(each)] = len(self.objects)
+            self.objects.append(each)
+        return found
+
+
+def _save_sessions(sessions: Sessions, selections: Selections) -> dict[str, Any]:
+    containers, holders, processes = _Shared(), _Shared(), _Shared()
+    saved: dict[str, Any] = {
+        "alive": [[key.hex(), processes.number(each)] for key, each in sessions.processes.items()],
+        "ended": [[key.hex(), processes.number(each)] for key, each in sessions.ended.items()],
+        "keys": [[tgid, key.hex()] for tgid, key in sessions.keys.items()],
+    }
+    for name, trees in (("trees", sessions.trees), ("past", sessions.past)):
+        saved[name] = [
+            [holders.number(each.session), processes.number(each.root), each.exit_code] for each in trees.values()
+        ]
+    saved["processes"] = [
+        [
+            *(holders.number(each.session), each.start, each.tgid, each.ppid, _to_text(each.executable), each.span_id),
+            *([_to_text(argument) for argument in each.arguments], _to_text(each.cwd), each.revision),
+        ]
+        for each in processes.objects
+    ]
+    saved["sessions"] = [
+        [
+            *(containers.number(each.container), each.root_tgid, each.root_start, each.id, each.kind.value),
+            *(each.partial, each.processes),
+        ]
+        for each in holders.objects
+    ]
+    chosen = {id(each.container) for each in selections.chosen.values()}
+    saved["containers"] = [
+        [each.cgroup_id, each.path, each.id, each.runtime, each.name, each.policy, id(each) in chosen]
+        for each in containers.objects
+    ]
+    return saved
+
+
+def _load_sessions(sessions: Sessions, selections: Selections, saved: dict[str, Any]) -> None:
+    containers = [
+        selections.chosen[cgroup_id].container if chosen else Container(int(cgroup_id), path, identity, *told)
+        for cgroup_id, path, identity, *told, chosen in saved["containers"]
+    ]
+    holders = [
+        Session(containers[number], int(root), int(start), identity, SessionKind(kind), bool(partial), int(count))
+        for number, root, start, identity, kind, partial, count in saved["sessions"]
+    ]
+    processes = [
+        Process(
+            *(holders[number], int(start), int(tgid), int(ppid), _to_bytes(executable), str(span_id)),
+            *([argument.encode("latin-1") for argument in arguments], _to_bytes(cwd), int(revision)),
+        )
+        for number, start, tgid, ppid, executable, span_id, arguments, cwd, revision in saved["processes"]
+    ]
+    for key, number in saved["alive"]:
+        sessions.processes[_to_key(key)] = processes[number]
+    for key, number in saved["ended"]:
+        sessions.ended[_to_key(key)] = processes[number]
+    sessions.keys.update({int(tgid): _to_key(key) for tgid, key in saved["keys"]})
+    for name, trees in (("trees", sessions.trees), ("past", sessions.past)):
+        for holder, root, exit_code in saved[name]:
+            tree = Tree(holders[holder], processes[root], None if exit_code is None else int(exit_code))
+            trees[tree.session.root_tgid, tree.session.root_start] = tree
+
+
+def _to_key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != 32:
+        raise ValueError("a process's key has 32 bytes")
+    return key
