@@ -15,7 +15,7 @@ from podcorder_agent.journal import Limits, Writer
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.cgroups import cgroup_mount
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map, pinned_generation
-from podcorder_agent.recorder.loaders import CoreLoader, Loader
+from podcorder_agent.recorder.loaders import CoreLoader
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
 from podcorder_agent.recorder.privileges import drop_privileges, require_privileges
 from podcorder_agent.recorder.recorder import Recorder
@@ -54,61 +54,70 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def open_kernel_half(pins: Pins, loader: Loader, generation: int, resumed: bool, size: int) -> KernelMaps:
-    """Take the pinned maps over, or make them."""
-    if resumed:
-        return KernelMaps(pins)
-    loader.make_maps(pins, size)
-    make_skipped_map(pins)
-    maps = KernelMaps(pins)
-    maps.begin(generation)
-    return maps
-
-
 def record(options: argparse.Namespace) -> None:
     """The whole life of a recorder; raises PodcorderError where it cannot begin."""
     require_privileges()
     pins = Pins(options.pins.absolute())
     pins.prepare()
-    group = -1 if options.exporter_gid is None else options.exporter_gid
-    if group >= 0:
-        os.setgroups([group])  # a member may give files to its group once CAP_CHOWN is gone
+    if options.exporter_gid is not None:
+        os.setgroups([options.exporter_gid])  # a member may give files to its group once CAP_CHOWN is gone
     drop_privileges()
+    install_filter()
     generation = pinned_generation(pins)
     resumed = generation != 0
-    if not resumed:
-        pins.clear()
-        generation = int.from_bytes(os.urandom(8), "little") or 1
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    try:
+        recorder = begin(options, pins, generation)
+    except PodcorderError:
+        if not resumed:
+            pins.remove()
+        raise
+    boot_id, poller = read_boot_id(), select.epoll()
+    group = -1 if options.exporter_gid is None else options.exporter_gid
+    uids = frozenset({0, os.getuid(), os.getuid() if options.exporter_uid is None else options.exporter_uid})
+    mode = 0o600 if len(uids) == 1 and group < 0 else 0o666  # who may really talk is decided by the peer's uid
+    server = ControlServer(options.journal / SOCKET_NAME, uids, mode, group, poller)
+    recorder.note("resumed" if resumed else "started", capabilities=recorder.attachments.states)
+    identity = {"boot_id": boot_id, "generation": recorder.generation, "node": options.node}
+    handler = RequestHandler(recorder, cgroup_mount(), identity)
+    ready = {"ready": True, "resumed": resumed, **identity, "capabilities": recorder.attachments.states}
+    print(json.dumps(ready), flush=True)
+    try:
+        serve(recorder, server, handler, poller)
+    finally:
+        server.close()
+
+
+def begin(options: argparse.Namespace, pins: Pins, generation: int) -> Recorder:
+    """Lock the journal, then take the pinned maps and programs over; `generation` 0: make them."""
+    resumed = generation != 0
+    generation = generation or int.from_bytes(os.urandom(8), "little") or 1
     journal = Writer(
         options.journal,
         node=options.node,
         generation=generation,
-        boot_id=boot_id,
+        boot_id=read_boot_id(),
         limits=Limits(options.segment_bytes, options.kept_seconds, options.kept_bytes, options.journal_bytes),
         group=options.exporter_gid,
     )
     loader = CoreLoader(options.objects)
-    maps = open_kernel_half(pins, loader, generation, resumed, options.ring_size)
+    if not resumed:
+        pins.clear()
+        loader.make_maps(pins, options.ring_size)
+        make_skipped_map(pins)
+    maps = KernelMaps(pins)
+    if not resumed:
+        maps.begin(generation)
     maps.beat()
     maps.ignore(os.getpid())
     attachments = Attachments(loader, pins, maps)
     attachments.adopt()
     attachments.apply(maps.wanted_events())
-    poller = select.epoll()
-    uids = frozenset({0, os.getuid(), os.getuid() if options.exporter_uid is None else options.exporter_uid})
-    mode = 0o600 if len(uids) == 1 and group < 0 else 0o666  # who may really talk is decided by the peer's uid
-    server = ControlServer(options.journal / SOCKET_NAME, uids, mode, group, poller)
-    install_filter()
-    recorder = Recorder(journal, options.journal, pins, maps, attachments)
-    recorder.note("resumed" if resumed else "started", capabilities=attachments.states)
-    identity = {"boot_id": boot_id, "generation": generation, "node": options.node}
-    handler = RequestHandler(recorder, cgroup_mount(), identity)
-    print(json.dumps({"ready": True, "resumed": resumed, **identity, "capabilities": attachments.states}), flush=True)
-    try:
-        serve(recorder, server, handler, poller)
-    finally:
-        server.close()
+    return Recorder(journal, options.journal, pins, maps, attachments, generation)
+
+
+def read_boot_id() -> str:
+    """32 hexadecimal digits."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
 
 
 def serve(recorder: Recorder, server: ControlServer, handler: RequestHandler, poller: select.epoll) -> None:

@@ -57,6 +57,8 @@ class Attachments:
         for capability in reversed(self._ladders):
             if capability not in needed:
                 self._detach(capability)
+        if needed and not self._taken:
+            self._maps.forget_processes()
         for capability in needed:
             if self.states[capability.name]["state"] == "Off":
                 self.states[capability.name] = self._attach(capability)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from pathlib import Path
@@ -141,8 +142,20 @@ class KernelMaps:
         self._maps["cgroups"].update(key, _SELECTION.pack(container_id, since, 0, 0, 0, slot, flags, 0))
 
     def ignore(self, tgid: int) -> None:
-        """Never record this process nor the children it will have."""
-        self._maps["sessions"].update(_number(tgid), _SESSION.pack(0, 0, 0, tgid, _SESSION_IGNORE))
+        """Never record this process nor the children it will have; raises ProcessLookupError."""
+        self._maps["sessions"].update(_number(tgid), _SESSION.pack(0, 0, process_start(tgid), tgid, _SESSION_IGNORE))
+
+    def forget_processes(self) -> None:
+        """While no program followed exits, process ids may have been given anew: keep only what is surely ignored."""
+        sessions = self._maps["sessions"]
+        for key in sessions.list_keys():
+            _, _, start, _, flags = _SESSION.unpack(sessions.lookup(key) or bytes(_SESSION.size))
+            try:
+                kept = bool(flags & _SESSION_IGNORE) and process_start(int.from_bytes(key, "little")) == start
+            except ProcessLookupError:
+                kept = False
+            if not kept:
+                sessions.delete(key)
 
     def counters(self) -> Counters:
         sums = [0] * (_COUNTERS.size // 8)
@@ -164,6 +177,15 @@ class KernelMaps:
 
     def _state(self) -> tuple[int, ...]:
         return _STATE.unpack(self._maps["state"].lookup(_ZERO) or bytes(_STATE.size))
+
+
+def process_start(tgid: int) -> int:
+    """Boot time of a process's start, ns, as coarse as proc(5) tells it; raises ProcessLookupError."""
+    try:
+        after_name = Path(f"/proc/{tgid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        raise ProcessLookupError(f"there is no process {tgid}") from None
+    return int(after_name[19]) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
 
 def _number(value: int) -> bytes:

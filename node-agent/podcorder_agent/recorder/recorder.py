@@ -28,8 +28,15 @@ class Recorder:
     """The rings, the journal and the programs of one generation."""
 
     def __init__(
-        self, journal: Writer, directory: Path, pins: Pins, maps: KernelMaps, attachments: Attachments
+        self,
+        journal: Writer,
+        directory: Path,
+        pins: Pins,
+        maps: KernelMaps,
+        attachments: Attachments,
+        generation: int,
     ) -> None:
+        self.generation = generation
         self.journal = journal
         self.pins = pins
         self.maps = maps

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from podcorder_agent.control.messages import JOURNALED, Message, MessageError
-from podcorder_agent.journal import FrameKind, JournalError, Position
+from podcorder_agent.errors import PodcorderError
+from podcorder_agent.journal import FrameKind, Position
 from podcorder_agent.recorder.cgroups import find_cgroup, walk_cgroups
 from podcorder_agent.recorder.classes import event_bits
 from podcorder_agent.recorder.filters import compile_settings
@@ -45,7 +45,9 @@ class RequestHandler:
             if kind in JOURNALED:
                 self._recorder.append_json(FrameKind.REQUEST, {"number": number, "peer_uid": uid, "request": request})
             return self._actions[kind](request)
-        except (JournalError, ValueError) as error:
+        except (PodcorderError, ValueError) as error:
+            raise MessageError(str(error)) from None
+        except ProcessLookupError as error:
             raise MessageError(str(error)) from None
         except OSError as error:
             raise MessageError(f"the kernel refused: {error.strerror or error}") from None
@@ -88,8 +90,6 @@ class RequestHandler:
         return {"cgroups": count}
 
     def _ignore(self, request: Message) -> Message:
-        if not os.path.exists(f"/proc/{request['tgid']}"):
-            raise MessageError(f"there is no process {request['tgid']}")
         self._recorder.maps.ignore(request["tgid"])
         return {}
 

@@ -138,7 +138,7 @@ class ControlServer:
                 if len(known) > _ANSWERS_KEPT:
                     known.popitem(last=False)
             return known[number]
-        except MessageError as error:
+        except (ValueError, RecursionError) as error:
             return encode_message({"number": number if type(number) is int else None, "ok": False, "error": str(error)})
 
     def _answers_of(self, name: str) -> OrderedDict[int, bytes]:
