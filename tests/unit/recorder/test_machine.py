@@ -1,0 +1,62 @@
+"""What is read from the machine: mounts, the cgroup tree, libbpf's words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.cgroups import cgroup_mount, find_cgroup, walk_cgroups
+from podcorder_agent.recorder.pins import mount_points
+
+
+def test_unified_tree_is_found_beside_version_1(tmp_path: Path) -> None:
+    """On a hybrid machine the tree is at its own mount, and a space in a path is decoded."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "tmpfs /sys/fs/cgroup tmpfs ro 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"
+        "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\nbpf /mnt/a\\040b bpf rw 0 0\n"
+    )
+    assert cgroup_mount(mounts) == Path("/sys/fs/cgroup/unified")
+    assert mount_points("bpf", mounts) == [Path("/mnt/a b")]
+
+
+def test_walk_acts_before_it_looks_for_children(tmp_path: Path) -> None:
+    """A cgroup made while its parent is being selected is not missed."""
+    (tmp_path / "a").mkdir()
+    seen = []
+    for path, number in walk_cgroups(tmp_path):
+        assert number == path.stat().st_ino
+        seen.append(path)
+        if path == tmp_path / "a":
+            (tmp_path / "a" / "late").mkdir()
+    assert seen == [tmp_path, tmp_path / "a", tmp_path / "a" / "late"]
+
+
+def test_wrong_hint_costs_only_the_walk(tmp_path: Path) -> None:
+    """The id decides; a hint that leads elsewhere, or out of the tree, is not followed."""
+    inner = tmp_path / "tree" / "pod" / "container"
+    inner.mkdir(parents=True)
+    number = inner.stat().st_ino
+    for hint in ("/pod/container", "/pod", "/../..", "/gone", ""):
+        assert find_cgroup(tmp_path / "tree", number, hint) == inner
+    assert find_cgroup(tmp_path / "tree", tmp_path.stat().st_ino, "/..") is None
+
+
+def test_refusal_is_explained_by_the_verifier() -> None:
+    """The line that names the program comes with the verifier's own last word."""
+    libbpf.log.clear()
+    libbpf.log.extend(
+        [
+            "libbpf: prog 'record_open': BPF program load failed: Permission denied",
+            "libbpf: prog 'record_open': -- BEGIN PROG LOAD LOG --",
+            "R1 invalid mem access 'scalar'",
+            "processed 12 insns (limit 1000000) max_states_per_insn 0",
+            "-- END PROG LOAD LOG --",
+            "libbpf: failed to load object 'files.bpf.o'",
+        ]
+    )
+    assert libbpf.explanation("none") == (
+        "prog 'record_open': BPF program load failed: Permission denied (R1 invalid mem access 'scalar')"
+    )
+    libbpf.log.clear()
+    assert libbpf.explanation("load: Operation not permitted") == "load: Operation not permitted"
