@@ -154,8 +154,10 @@ class SegmentFile:
         damaged, effort = 1, 0
         for candidate in self._magics(self.offset + ALIGNMENT):
             if self._frame_at(candidate) is not None:
-                self.rejected += damaged
-                self.offset = candidate
+                self._window = b""
+                if self._frame_at(self.offset) is None:  # else the writer has completed it meanwhile
+                    self.rejected += damaged
+                    self.offset = candidate
                 return True
             damaged += 1
             effort += self._stated_size(candidate, size)

@@ -200,7 +200,7 @@ class Writer:
         self._index = max(indexes[-1] if indexes else 0, self._acknowledged.segment)
         self._begin_segment()
         if torn:
-            self._note("torn", segment=indexes[-1], bytes=torn)
+            self._note({"note": "torn", "segment": indexes[-1], "bytes": torn})
         self._retain()
 
     def _take_lock(self) -> None:
@@ -278,9 +278,9 @@ class Writer:
         state = self._segments[self._index]
         state.size, state.changed = self._offset, time.time()
 
-    def _note(self, name: str, **fields: object) -> None:
-        note = json.dumps({"note": name, **fields}, separators=(",", ":")).encode()
-        self._append(FrameKind.NOTE, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), [note])
+    def _note(self, note: Mapping[str, Any]) -> None:
+        payload = json.dumps(note, separators=(",", ":")).encode()
+        self._append(FrameKind.NOTE, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), [payload])
 
     def _retain(self) -> None:
         """Drop the segments whose time has come."""
@@ -301,15 +301,8 @@ class Writer:
             remains = Remains(rejected=1)  # a bad sector in an old segment must not stop the recording
         for frame in remains.carried:
             self._append(frame.kind, frame.flags | FLAG_CARRIED, frame.time, [frame.payload])
-        if any(remains.classes) or remains.rejected:
-            self._note(
-                "dropped",
-                segment=index,
-                classes=remains.classes,
-                first=remains.first,
-                last=remains.last,
-                rejected=remains.rejected,
-            )
+        if remains.is_loss:
+            self._note(remains.note(index))
         self.sync()
         (self._directory / segment_name(index)).unlink(missing_ok=True)
         del self._segments[index]
