@@ -6,6 +6,8 @@
 
 int main(int argc, char **argv)
 {
+	/* on the stack: a constant's page may never have been touched, and could not be read */
+	char argument[] = "an argument";
 	long count, failed = 0;
 
 	if (argc != 3)
@@ -18,7 +20,7 @@ int main(int argc, char **argv)
 		if (child < 0)
 			return 1;
 		if (!child) {
-			execl(argv[2], argv[2], "an argument", (char *)NULL);
+			execl(argv[2], argv[2], argument, (char *)NULL);
 			_exit(127);
 		}
 		waitpid(child, &status, 0);

@@ -1,0 +1,35 @@
+"""Fixtures of the tests on the real kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fixtures.recordings import Recording, build_workloads, temporary_directory
+
+
+@pytest.fixture(scope="session")
+def workloads() -> Path:
+    return build_workloads()
+
+
+@pytest.fixture
+def record() -> Iterator[Callable[..., Recording]]:
+    """Start recordings: `record(ring_size=..., arguments=...)`; what a failed test leaves is cleaned up."""
+    assert os.geteuid() == 0, "these tests load BPF programs: run them as root"
+    recordings: list[Recording] = []
+    with temporary_directory() as directory:
+
+        def start(**options: object) -> Recording:
+            own = Path(directory) / str(len(recordings))
+            own.mkdir()
+            recordings.append(Recording(own, **options))  # type: ignore[arg-type]
+            return recordings[-1]
+
+        try:
+            yield start
+        finally:
+            for each in recordings:
+                each.clean_up()

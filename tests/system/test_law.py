@@ -1,0 +1,157 @@
+"""The law, on the real kernel: generated = delivered + counted lost, per class, for workloads that count themselves."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from fixtures.recordings import Recording, assert_law
+from podcorder_agent.interpreter.events import (
+    Event,
+    FileOpen,
+    FileOpenFailed,
+    NetworkAccept,
+    NetworkConnect,
+    ProcessExec,
+    ProcessExecFailed,
+    ProcessExit,
+    ProcessFork,
+    RecordingGap,
+)
+
+Record = Callable[..., Recording]
+
+PROCESS_CLASSES: dict[str, type[Event]] = {
+    "exec": ProcessExec,
+    "exec_failed": ProcessExecFailed,
+    "fork": ProcessFork,
+    "exit": ProcessExit,
+}
+OPEN_CLASSES: dict[str, type[Event]] = {"open": FileOpen, "open_failed": FileOpenFailed}
+
+
+class Listener:
+    """Accepts and resets whatever connects to a free port of the loopback."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._socket.accept()[0].close()
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_every_open_is_delivered_at_the_defaults(record: Record, workloads: Path, tmp_path: Path) -> None:
+    """100,003 opens are 100,003 events, and none is lost."""
+    target = tmp_path / "target"
+    target.touch()
+    recording = record()
+    recording.select()
+    assert recording.cgroup.run(workloads / "opens", "100003", target).split() == ["100003", "0"]
+    recording.stop()
+    events, counters = recording.interpret()
+    seen = [event for event in events if type(event) is FileOpen and event.path == bytes(target)]
+    assert len(seen) == 100_003
+    assert assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES).total() == 0
+
+
+def test_every_exec_and_every_failed_exec_is_delivered(record: Record, workloads: Path) -> None:
+    """10,007 execs, of which 1,009 fail, are 8,998 execs and 1,009 failed ones, each with its fork and its exit."""
+    recording = record()
+    recording.select()
+    assert recording.cgroup.run(workloads / "execs", "8998", "/bin/true").split() == ["8998", "0"]
+    assert recording.cgroup.run(workloads / "execs", "1009", "/nonexistent/program").split() == ["0", "1009"]
+    recording.stop()
+    events, counters = recording.interpret()
+    started = [event for event in events if type(event) is ProcessExec and event.filename == b"/bin/true"]
+    failed = [event for event in events if type(event) is ProcessExecFailed]
+    assert len(started) == 8_998
+    assert len(failed) == 1_009
+    assert {event.error for event in failed} == {"ENOENT"}
+    assert {tuple(event.arguments or ()) for event in failed} == {(b"/nonexistent/program", b"an argument")}
+    assert sum(type(event) is ProcessFork for event in events) >= 10_007
+    assert assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES).total() == 0
+
+
+def test_every_connect_is_delivered_with_its_outcome(record: Record, workloads: Path) -> None:
+    """10,007 connects, of which 1,009 are refused, are 8,998 established and 1,009 refused ones."""
+    listener, closed = Listener(), unused_port()
+    recording = record()
+    recording.select()
+    assert recording.cgroup.run(workloads / "connects", "8998", str(listener.port)).split() == ["8998", "0"]
+    assert recording.cgroup.run(workloads / "connects", "1009", str(closed)).split() == ["0", "1009"]
+    recording.stop()
+    listener.close()
+    events, counters = recording.interpret()
+    connects = [event for event in events if type(event) is NetworkConnect]
+    assert sum(event.outcome == "established" and event.peer_port == listener.port for event in connects) == 8_998
+    assert sum(event.outcome == "refused" and event.peer_port == closed for event in connects) == 1_009
+    assert len(connects) == 10_007
+    assert assert_law(events, counters, {"connect": NetworkConnect}).total() == 0
+
+
+def test_every_accept_is_delivered(record: Record, workloads: Path) -> None:
+    """503 accepted connections are 503 events."""
+    recording = record()
+    recording.select()
+    server = recording.cgroup.start([workloads / "accepts", "503"])
+    assert server.stdout is not None
+    port = server.stdout.readline().strip()
+    subprocess.run([workloads / "connects", "503", port], check=True, stdout=subprocess.DEVNULL)
+    assert server.stdout.readline().strip() == "503"
+    assert server.wait(30) == 0
+    recording.stop()
+    events, counters = recording.interpret()
+    accepted = [event for event in events if type(event) is NetworkAccept]
+    assert len(accepted) == 503
+    assert {event.local_port for event in accepted} == {int(port)}
+    assert assert_law(events, counters, {"accept": NetworkAccept}).total() == 0
+
+
+def test_what_a_small_ring_loses_is_counted(record: Record, workloads: Path, tmp_path: Path) -> None:
+    """With a ring that must overflow the law still holds: what is not delivered is in a gap, to the last record."""
+    target = tmp_path / "target"
+    target.touch()
+    recording = record(ring_size=4096)
+    recording.select()
+    assert recording.cgroup.run(workloads / "opens", "100003", target).split() == ["100003", "0"]
+    recording.stop()
+    events, counters = recording.interpret()
+    losses = assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES)
+    seen = sum(type(event) is FileOpen and event.path == bytes(target) for event in events)
+    assert losses["open"] > 0
+    assert seen < 100_003 <= seen + losses["open"]
+    gaps = [event for event in events if type(event) is RecordingGap and event.record_class == "open"]
+    assert {gap.reason for gap in gaps} == {"ring_full"}
+    assert all(gap.first is not None and gap.last is not None and gap.first <= gap.last for gap in gaps)
+
+
+def test_a_throttled_slot_says_what_it_left_out(record: Record, workloads: Path) -> None:
+    """A rate limit drops records, and every one of them is in a gap with the reason `throttled`."""
+    recording = record()
+    recording.select(rate_limit=101)
+    recording.cgroup.run(workloads / "opens", "20011", "/etc/passwd")
+    recording.stop()
+    events, counters = recording.interpret()
+    losses = assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES)
+    assert losses["open"] > 0
+    assert {event.reason for event in events if type(event) is RecordingGap} == {"throttled"}
