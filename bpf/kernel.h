@@ -223,6 +223,7 @@ struct io_cmd_data {
 };
 
 struct io_cqe {
+	__u64 user_data;
 	__s32 res;
 };
 
@@ -249,6 +250,93 @@ struct io_kiocb {
 	__u64 flags;
 	struct io_cqe cqe;
 	struct io_ring_ctx *ctx;
+};
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct socket;
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+	struct socket *sk_socket;
+	__u16 sk_protocol;
+	__u8 sk_shutdown;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
+struct inet_sock {
+	__be32 inet_saddr;
+	__be16 inet_sport;
+};
+
+struct ipv6_pinfo {
+	struct in6_addr saddr;
+};
+
+struct sk_buff {
+	struct sock *sk;
+	__u16 network_header;
+	__u16 protocol;
+	unsigned char *head;
+};
+
+struct flowi_common {
+	__u8 flowic_proto;
+};
+
+union flowi_uli {
+	struct {
+		__be16 dport, sport;
+	} ports;
+};
+
+struct flowi4 {
+	struct flowi_common __fl_common;
+	__be32 saddr, daddr;
+	union flowi_uli uli;
+};
+
+struct flowi6 {
+	struct flowi_common __fl_common;
+	struct in6_addr daddr, saddr;
+	union flowi_uli uli;
+};
+
+/* What an accept request keeps in io_kiocb.cmd. */
+struct io_accept {
+	int iou_flags;
+	__u32 file_slot;		/* 0: an ordinary descriptor */
+};
+
+/* What a connect request keeps in io_kiocb.cmd. */
+struct io_connect {
+	void *addr;			/* the caller's own pointer */
+	int addr_len;
+};
+
+struct io_uring_cqe {
+	__u64 user_data;
+	__s32 res;
+	__u32 flags;
 };
 
 #pragma clang attribute pop

@@ -13,8 +13,10 @@ struct {
 	__type(value, __u32);
 } syscall_handlers SEC(".maps");
 
-static __always_inline __u32 handler_of(enum call call)
+static __always_inline __u32 handler_of(enum call call, struct pt_regs *regs)
 {
+	__u32 which;
+
 	switch (call) {
 	case CALL_OPEN:
 	case CALL_CREAT:
@@ -26,8 +28,15 @@ static __always_inline __u32 handler_of(enum call call)
 	case CALL_EXECVEAT:
 		return HANDLER_EXEC;
 	case CALL_ACCEPT:
-	case CALL_SOCKETCALL:
 		return HANDLER_ACCEPT;
+	case CALL_CONNECT:
+		return HANDLER_CONNECT;
+	case CALL_SOCKETCALL:
+		which = syscall_argument(regs, 0, true);
+		if (which == SOCKETCALL_CONNECT)
+			return HANDLER_CONNECT;
+		return which == SOCKETCALL_ACCEPT || which == SOCKETCALL_ACCEPT4 ?
+			HANDLER_ACCEPT : HANDLER_NONE;
 	default:
 		return HANDLER_NONE;
 	}
@@ -48,7 +57,7 @@ int dispatch_syscall(__u64 *ctx)
 	if (!may_concern(number))
 		return 0;
 	compat = is_compat(bpf_get_current_task_btf());
-	handler = handler_of(compat ? compat_call(number) : native_call(number));
+	handler = handler_of(compat ? compat_call(number) : native_call(number), regs);
 	if (handler != HANDLER_NONE)
 		bpf_tail_call(ctx, &syscall_handlers, handler);
 	return 0;	/* not wanted by any capability that is on */

@@ -19,9 +19,11 @@ enum call {
 	CALL_EXECVE,		/* path, argv */
 	CALL_EXECVEAT,		/* dirfd, path, argv */
 	CALL_ACCEPT,		/* fd, returns the new fd */
+	CALL_CONNECT,		/* fd, address, length */
 	CALL_SOCKETCALL,	/* ia32: which, arguments */
 };
 
+#define SOCKETCALL_CONNECT	3
 #define SOCKETCALL_ACCEPT	5
 #define SOCKETCALL_ACCEPT4	18
 #define TS_COMPAT		0x0002	/* x86 thread_info.status: in a 32-bit call */
@@ -50,6 +52,7 @@ static __always_inline enum call native_call(__u32 number)
 	case 59: case 520:	return CALL_EXECVE;
 	case 322: case 545:	return CALL_EXECVEAT;
 	case 43: case 288:	return CALL_ACCEPT;
+	case 42:	return CALL_CONNECT;
 	default:	return CALL_OTHER;
 	}
 }
@@ -65,6 +68,7 @@ static __always_inline enum call compat_call(__u32 number)
 	case 11:	return CALL_EXECVE;
 	case 358:	return CALL_EXECVEAT;
 	case 364:	return CALL_ACCEPT;
+	case 362:	return CALL_CONNECT;
 	case 102:	return CALL_SOCKETCALL;
 	default:	return CALL_OTHER;
 	}
@@ -97,6 +101,7 @@ static __always_inline enum call native_call(__u32 number)
 	case 221:	return CALL_EXECVE;
 	case 281:	return CALL_EXECVEAT;
 	case 202: case 242:	return CALL_ACCEPT;
+	case 203:	return CALL_CONNECT;
 	default:	return CALL_OTHER;
 	}
 }
@@ -112,6 +117,7 @@ static __always_inline enum call compat_call(__u32 number)
 	case 11:	return CALL_EXECVE;
 	case 387:	return CALL_EXECVEAT;
 	case 285: case 366:	return CALL_ACCEPT;
+	case 283:	return CALL_CONNECT;
 	default:	return CALL_OTHER;
 	}
 }
