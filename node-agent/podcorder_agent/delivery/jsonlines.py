@@ -46,8 +46,6 @@ def _pair(name: str, value: object) -> dict[str, object]:
 class JsonLines:
     """The codec of `records.Encoder` for files."""
 
-    content_type = "application/json"
-
     def head(self, name: str, severity: int, text: str) -> bytes:
         """The fields that all records of a kind share, up to the moment."""
         return b'{"eventName":%b,"severityNumber":%d,"severityText":%b,' % (_dump(name), severity, _dump(text))

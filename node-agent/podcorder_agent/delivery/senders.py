@@ -46,6 +46,11 @@ class Stop:
         """Seconds left of the drain's time; None while nobody wants to stop."""
         return None if self._deadline is None else self._deadline - time.monotonic()
 
+    @property
+    def expired(self) -> bool:
+        """Whether the drain's time is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
     def wait(self, seconds: float) -> None:
         """Sleep, but not past a request to stop that comes meanwhile, nor past its deadline."""
         remaining = self.remaining

@@ -1,0 +1,188 @@
+"""The exporter: from the journal's checkpoint on, frames become events, events batches, batches acknowledgements.
+
+The cursor moves only over frames whose every event was taken. What the receiver has twice after a crash carries the
+same `podcorder.record.id` twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from podcorder_agent import __version__
+from podcorder_agent.control.client import ControlClient, ControlError
+from podcorder_agent.delivery import resources
+from podcorder_agent.delivery.errors import DrainExpired
+from podcorder_agent.delivery.records import Encoder
+from podcorder_agent.delivery.rejections import make_gaps
+from podcorder_agent.delivery.senders import Sender, Stop, Tally
+from podcorder_agent.delivery.transports import Transport
+from podcorder_agent.interpreter import Interpreter
+from podcorder_agent.interpreter.events import Event, RecordingGap
+from podcorder_agent.journal import Frame, Position, Reader, read_checkpoint
+
+logger = logging.getLogger(__name__)
+
+MOST_RECORDS = 4096
+"""Records of a batch: the collector's best, see the measurements in docs/overhead.md."""
+MOST_BYTES = 2 << 20
+"""Bytes of a batch: half of what a gRPC receiver takes at its defaults."""
+ACKNOWLEDGE_EVERY = 1.0
+"""Seconds between acknowledgements, and so about what is sent again after a crash."""
+POLL = 0.05
+"""Seconds between looks into a journal that has nothing new."""
+MOST_CANDIDATES = 8
+"""Snapshots kept while the interpreter holds back events of an older frame."""
+
+
+class Exporter:
+    """Delivers one journal through one transport."""
+
+    def __init__(
+        self,
+        directory: Path,
+        transport: Transport,
+        stop: Stop,
+        environment: Mapping[str, str],
+        control: ControlClient | None = None,
+    ) -> None:
+        """Begin at the journal's checkpoint; the recorder is asked over `control` to move it. Raises JournalError."""
+        self.tally = Tally()
+        self.observers: list[Callable[[Frame], None]] = []
+        """Called with each frame before it is interpreted."""
+        self.listeners: list[Callable[[Sequence[Event]], None]] = []
+        """Called with the events of each batch that was delivered."""
+        checkpoint = read_checkpoint(directory)
+        start = None if checkpoint is None else checkpoint.position
+        self.reader = Reader(directory, start)
+        state = None if checkpoint is None else checkpoint.state
+        self.interpreter = Interpreter() if state is None else Interpreter.restore(state)
+        self._environment = environment
+        self._transport = transport
+        self._stop = stop
+        self._control = control
+        self._sender = Sender(transport, stop, self.tally)
+        self._encoder = Encoder(transport.codec)
+        self._preamble: Any = None
+        self._origin: tuple[str, str] | None = None
+        self._records: list[bytes] = []
+        self._events: list[Event] = []
+        self._size = 0
+        self._position: Position | None = start
+        self._acknowledged: Position | None = start
+        self._candidates: list[tuple[Position, dict[str, Any]]] = []
+        self._next = time.monotonic() + ACKNOWLEDGE_EVERY
+        self._lag_since = 0
+        self._ignored = control is None
+        self._recorder_away = False
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the last frame that was read was written; 0 where none is waiting."""
+        if not self._lag_since:
+            return 0.0
+        return max(0.0, (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._lag_since) / 1e9)
+
+    def run(self, once: bool = False) -> None:
+        """Deliver what there is, and unless `once` what comes, until told to stop.
+
+        Raises DrainExpired, JournalError.
+        """
+        if self._control is not None:
+            self._tell_recorder(None)
+        while True:
+            for frame in self.reader.read():
+                self._take(frame)
+                if self._stop.expired:
+                    raise DrainExpired("There was no time to deliver all of the journal: start again to go on.")
+            self._lag_since = 0
+            self._send()
+            if once or self._stop.requested:
+                self._acknowledge()
+                return
+            if time.monotonic() >= self._next:
+                self._acknowledge()
+            self._stop.wait(POLL)
+
+    def _take(self, frame: Frame) -> None:
+        for observe in self.observers:
+            observe(frame)
+        segment = frame.segment
+        if (segment.boot_id, segment.node) != self._origin:
+            # Records of another boot need another resource.
+            self._send()
+            self._origin = segment.boot_id, segment.node
+            resource = resources.describe(segment.node, segment.boot_id, self._environment)
+            self._preamble = self._transport.codec.preamble(resource, resources.SCOPE, __version__)
+        self._add(self.interpreter.interpret(frame), self._encoder.observed(frame.time + segment.anchor_ns))
+        self._position = frame.end
+        self._lag_since = frame.time
+        if time.monotonic() >= self._next:
+            self._acknowledge()
+
+    def _add(self, events: Sequence[Event], observed: bytes) -> None:
+        encode = self._encoder.encode
+        for event in events:
+            record = encode(event, observed)
+            self._records.append(record)
+            self._events.append(event)
+            self._size += len(record)
+            if len(self._records) >= MOST_RECORDS or self._size >= MOST_BYTES:
+                self._send()
+
+    def _send(self) -> None:
+        """Deliver the batch, and the gaps that its rejections make. Raises DrainExpired."""
+        while self._records:
+            records, events = self._records, self._events
+            rejections = self._sender.deliver(self._preamble, records)
+            self._records, self._events, self._size = [], [], 0
+            self._count_lost(events)
+            for listen in self.listeners:
+                listen(events)
+            if rejections:
+                for each in rejections:
+                    logger.error("The collector rejected %d records: %s", each.count, each.message)
+                gaps = make_gaps(rejections, events)
+                self._add(gaps, self._encoder.observed(time.time_ns()))
+
+    def _count_lost(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, RecordingGap):
+                self.tally.lost[event.record_class or "unknown"] += event.count or 0
+
+    def _acknowledge(self) -> None:
+        """Move the cursor to the last frame's end, or as far as the interpreter lets go. Raises DrainExpired."""
+        self._send()
+        self._next = time.monotonic() + ACKNOWLEDGE_EVERY
+        if self._control is None or self._position is None:
+            return
+        candidates = self._candidates
+        if (candidates[-1][0] if candidates else self._acknowledged) != self._position:
+            if len(candidates) >= MOST_CANDIDATES:
+                candidates.pop()
+            candidates.append((self._position, self.interpreter.snapshot()))
+        holding = self.interpreter.holding
+        free = [each for each in candidates if holding is None or each[0] <= holding]
+        if not self._ignored or free:
+            self._tell_recorder(free[-1] if free else None)
+
+    def _tell_recorder(self, candidate: tuple[Position, dict[str, Any]] | None) -> None:
+        """A recorder that is away does not stop delivery: it is told the next time."""
+        assert self._control is not None
+        try:
+            if not self._ignored:
+                self._control.ignore(os.getpid())
+                self._ignored = True
+            if candidate is not None:
+                self._control.acknowledge(str(candidate[0]), candidate[1])
+                self._acknowledged = candidate[0]
+                self._candidates = [each for each in self._candidates if each[0] > candidate[0]]
+            self._recorder_away = False
+        except ControlError as error:
+            if not self._recorder_away:
+                logger.warning("The journal's checkpoint stays where it is for now: %s", error)
+            self._recorder_away = True

@@ -1,0 +1,138 @@
+"""Traces of sessions and metrics about delivery, through the OpenTelemetry SDK: loaded only where they can go out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from podcorder_agent import __version__
+from podcorder_agent.delivery.resources import SCOPE, describe
+from podcorder_agent.delivery.settings import GRPC
+
+if TYPE_CHECKING:
+    from podcorder_agent.delivery.exporter import Exporter
+
+CLOSING_SECONDS = 3.0
+"""How long the last spans and metrics may take: they are worth less than a quick end."""
+
+
+class Telemetry:
+    """What was started, to be closed."""
+
+    def __init__(self, closers: list[Callable[[], object]]) -> None:
+        self._closers = closers
+
+    def close(self) -> None:
+        """Send what is left, within CLOSING_SECONDS."""
+        threads = [threading.Thread(target=each, daemon=True) for each in self._closers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(CLOSING_SECONDS)
+
+
+def start_telemetry(environment: Mapping[str, str], to: str | None, exporter: Exporter) -> Telemetry:
+    """Start what the environment asks for: nothing where no collector is configured, or OTEL_*_EXPORTER is none."""
+    base = to if to is not None and "://" in to else None
+    closers: list[Callable[[], object]] = []
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (to is not None and base is None):
+        return Telemetry(closers)
+    for signal, start in (("TRACES", _start_traces), ("METRICS", _start_metrics)):
+        own = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        if (base or own) and environment.get(f"OTEL_{signal}_EXPORTER", "otlp").strip() != "none":
+            # Trouble with the collector is told by delivery; here it would be told a second time.
+            logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+            protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or environment.get(
+                "OTEL_EXPORTER_OTLP_PROTOCOL"
+            )
+            closers.append(start(protocol == GRPC, base, exporter, environment))
+    return Telemetry(closers)
+
+
+def _resource(environment: Mapping[str, str]) -> Any:
+    from opentelemetry.sdk.resources import Resource
+
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_id = file.read().strip().replace("-", "")
+    found = describe(os.uname().nodename, boot_id, environment)
+    return Resource({name: str(value) for name, value in found.items()})
+
+
+def _endpoint(grpc: bool, base: str | None, path: str) -> str | None:
+    """The base with the signal's path; None leaves it to the SDK to read the environment."""
+    return base if grpc or base is None else base.rstrip("/") + path
+
+
+def _start_traces(
+    grpc: bool, base: str | None, exporter: Exporter, environment: Mapping[str, str]
+) -> Callable[[], object]:
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    from podcorder_agent.delivery.spans import Spans
+
+    if grpc:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
+
+        processor = BatchSpanProcessor(GrpcSpanExporter(endpoint=base))
+    else:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=_endpoint(grpc, base, "/v1/traces")))
+    exporter.listeners.append(Spans(processor, _resource(environment)).listen)
+    return processor.shutdown
+
+
+def _start_metrics(
+    grpc: bool, base: str | None, exporter: Exporter, environment: Mapping[str, str]
+) -> Callable[[], object]:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+
+    sink: MetricExporter
+    if grpc:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
+
+        sink = GrpcMetricExporter(endpoint=base)
+    else:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        sink = OTLPMetricExporter(endpoint=_endpoint(grpc, base, "/v1/metrics"))
+    provider = MeterProvider([PeriodicExportingMetricReader(sink)], _resource(environment))
+    _observe(provider.get_meter(SCOPE, __version__), exporter)
+    return provider.shutdown
+
+
+def _observe(meter: Any, exporter: Exporter) -> None:
+    from opentelemetry.metrics import Observation
+
+    tally = exporter.tally
+    counters: dict[str, tuple[str, Callable[[], int]]] = {
+        "podcorder.exporter.delivered": ("Records that the collector took.", lambda: tally.delivered),
+        "podcorder.exporter.rejected": ("Records that the collector would not have.", lambda: tally.rejected),
+        "podcorder.exporter.requests": ("Requests sent.", lambda: tally.requests),
+        "podcorder.exporter.retries": ("Requests that had to be sent again.", lambda: tally.retries),
+        "podcorder.exporter.undecodable": (
+            "Records that could not be read.",
+            lambda: exporter.interpreter.undecodable,
+        ),
+        "podcorder.journal.damaged": ("Frames of the journal that were damaged.", lambda: exporter.reader.rejected),
+    }
+    for name, (meaning, read) in counters.items():
+        meter.create_observable_counter(name, [_once(read)], description=meaning)
+
+    def lost(_: object) -> Iterable[Observation]:
+        return [Observation(count, {"podcorder.gap.class": name}) for name, count in tuple(tally.lost.items())]
+
+    meter.create_observable_counter("podcorder.exporter.lost", [lost], description="Records that gaps told of.")
+    meter.create_observable_gauge(
+        "podcorder.journal.lag", [_once(lambda: exporter.lag)], "s", "Age of the frame being delivered."
+    )
+
+
+def _once(read: Callable[[], float]) -> Callable[[object], Iterable[Any]]:
+    from opentelemetry.metrics import Observation
+
+    return lambda _: [Observation(read())]
