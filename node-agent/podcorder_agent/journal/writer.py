@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from podcorder_agent.journal.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from podcorder_agent.journal.errors import (
@@ -43,6 +43,16 @@ NEW_SEGMENT_NAME = "segment.new"
 DEFAULT_LIMITS = Limits()
 RETENTION_SECONDS = 60.0
 """How often a journal that nothing is written to is looked through for segments grown too old."""
+
+
+class Tail(NamedTuple):
+    """What a killed writer left behind the last intact frame of a segment."""
+
+    segment: int
+    end: int
+    """Offset of the cut."""
+    torn: int
+    """Bytes behind it."""
 
 
 class Writer:
@@ -196,11 +206,9 @@ class Writer:
             status = (self._directory / segment_name(index)).stat()
             self._segments[index] = SegmentState(status.st_size, status.st_mtime)
             SegmentFile(self._directory, index).close()  # another version is refused before anything is written
-        torn = self._cut_tail(indexes[-1]) if indexes else 0
+        tail = self._find_tail(indexes[-1]) if indexes else None
         self._index = max(indexes[-1] if indexes else 0, self._acknowledged.segment)
-        self._begin_segment()
-        if torn:
-            self._note({"note": "torn", "segment": indexes[-1], "bytes": torn})
+        self._begin_segment(tail)
         self._retain()
 
     def _take_lock(self) -> None:
@@ -219,33 +227,36 @@ class Writer:
             ) from error
         give_to(self._lock, self._group)
 
-    def _cut_tail(self, index: int) -> int:
-        """Cut what stands behind the last intact frame of a segment; returns how many bytes that was."""
+    def _find_tail(self, index: int) -> Tail | None:
+        """What stands behind the last intact frame of a segment, None where nothing does."""
         with SegmentFile(self._directory, index) as file:
             if file.header is None:
-                return 0  # nothing in it can be told from damage: readers reject it, and it stays as it is
+                return None  # nothing in it can be told from damage: readers reject it, and it stays as it is
             end = file.first
             for frame in file.frames(final=True):
                 end = frame.end.offset
             torn = file.size() - end
-        if torn:
-            path = self._directory / segment_name(index)
-            os.truncate(path, end)
-            self._segments[index].size = end
-        return torn
+        return Tail(index, end, torn) if torn else None
 
-    def _begin_segment(self) -> None:
-        """Begin the next segment: its file appears with a whole header or not at all."""
-        now = time.time_ns()
-        anchor = now - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    def _begin_segment(self, tail: Tail | None = None) -> None:
+        """Begin the next segment: its file appears with its header, and the note about the tail cut, or not at all."""
+        now, boottime = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         index = self._index + 1
-        header = SegmentHeader(VERSION, self._node, index, self._generation, self._boot_id, anchor, now)
+        header = SegmentHeader(VERSION, self._node, index, self._generation, self._boot_id, now - boottime, now)
         data, salt = pack_segment_header(header)
+        first = len(data)
+        if tail is not None:
+            note = pack_note({"note": "torn", "segment": tail.segment, "bytes": tail.torn})
+            data += pack_frame_header(FrameKind.NOTE, 0, boottime, len(note), [note], salt) + note
+            data += bytes(padding(len(note)))
         new = self._directory / NEW_SEGMENT_NAME
         descriptor = create_file(new, self._group)
         try:
             write_all(descriptor, [memoryview(data)], 0)
             os.fdatasync(descriptor)
+            if tail is not None:
+                os.truncate(self._directory / segment_name(tail.segment), tail.end)
+                self._segments[tail.segment].size = tail.end
             new.rename(self._directory / segment_name(index))
         except OSError:
             os.close(descriptor)
@@ -254,7 +265,7 @@ class Writer:
         if self._fd >= 0:
             self._unsynced.append(self._fd)
         self._fd, self._index, self._salt = descriptor, index, salt
-        self._first = self._offset = len(data)
+        self._first, self._offset = first, len(data)
         self._segments[index] = SegmentState(len(data), time.time())
         sync_directory(self._directory)
 
@@ -264,9 +275,11 @@ class Writer:
         if length > MAX_PAYLOAD:
             raise ValueError(f"a frame's payload of {length} bytes is longer than {MAX_PAYLOAD}")
         size = frame_size(length)
-        if self._offset + size > self._limits.segment_bytes and self._offset > self._first:
+        if not self._fits(size):
             self._begin_segment()
             self._retain()
+            if not self._fits(size):  # behind what was carried
+                self._begin_segment()
         header = pack_frame_header(kind, flags, when, length, views, self._salt)
         try:
             write_all(self._fd, [memoryview(header), *views, memoryview(bytes(padding(length)))], self._offset)
@@ -278,9 +291,9 @@ class Writer:
         state = self._segments[self._index]
         state.size, state.changed = self._offset, time.time()
 
-    def _note(self, note: Mapping[str, Any]) -> None:
-        payload = json.dumps(note, separators=(",", ":")).encode()
-        self._append(FrameKind.NOTE, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), [payload])
+    def _fits(self, size: int) -> bool:
+        """Whether a frame of `size` bytes goes into the current segment; into an empty one it does."""
+        return self._offset == self._first or self._offset + size <= self._limits.segment_bytes
 
     def _retain(self) -> None:
         """Drop the segments whose time has come."""
@@ -302,7 +315,8 @@ class Writer:
         for frame in remains.carried:
             self._append(frame.kind, frame.flags | FLAG_CARRIED, frame.time, [frame.payload])
         if remains.is_loss:
-            self._note(remains.note(index))
+            note = pack_note(remains.note(index))
+            self._append(FrameKind.NOTE, 0, time.clock_gettime_ns(time.CLOCK_BOOTTIME), [note])
         self.sync()
         (self._directory / segment_name(index)).unlink(missing_ok=True)
         del self._segments[index]
@@ -312,3 +326,8 @@ class Writer:
             if descriptor >= 0:
                 os.close(descriptor)
         self._unsynced, self._fd, self._lock = [], -1, -1
+
+
+def pack_note(note: Mapping[str, Any]) -> bytes:
+    """A note's payload."""
+    return json.dumps(note, separators=(",", ":")).encode()

@@ -100,6 +100,22 @@ def test_a_torn_tail_is_cut_and_told(tmp_path: Path) -> None:
         shutil.rmtree(directory)
 
 
+def test_a_torn_tail_is_not_cut_before_it_can_be_told(tmp_path: Path) -> None:
+    """Where there is no room for the note about a torn tail, the segment stays as it is until there is."""
+    frames = make_frames((FrameKind.RECORDS, b"x" * 40), (FrameKind.RECORDS, b"y" * 40))
+    write_journal(tmp_path, frames)
+    path = tmp_path / segment_name(1)
+    torn = path.read_bytes()[:-10]
+    path.write_bytes(torn)
+    with file_size_limit(100), pytest.raises(JournalFull):
+        open_writer(tmp_path)
+    assert path.read_bytes() == torn
+    open_writer(tmp_path).close()
+    found = read_all(tmp_path)
+    assert found[0] == frames[0]
+    assert json.loads(found[1].payload) == {"note": "torn", "segment": 1, "bytes": 24 + 40 - 10}
+
+
 def test_intact_frames_behind_a_damage_are_not_cut(tmp_path: Path) -> None:
     """A damage in the middle of the newest segment costs no frame behind it."""
     frames = make_frames(*[(FrameKind.RECORDS, bytes([value]) * 30) for value in range(5)])
