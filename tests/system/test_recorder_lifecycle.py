@@ -1,0 +1,191 @@
+"""A recorder from its start to its end: privileges, takeovers, stops, and who is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fixtures.record_ids import read_journal
+from fixtures.recordings import Recording
+
+from podcorder_agent.recorder.privileges import KEPT
+from podcorder_agent.recorder.probes import list_leftovers
+
+OPEN = 4
+Record = Callable[..., Recording]
+
+
+def end(recording: Recording) -> None:
+    """As an upgrade or a person would end it: everything stays pinned."""
+    recording.recorder.send_signal(signal.SIGTERM)
+    assert recording.recorder.wait(10) == 0
+    recording.client.close()
+
+
+def refuse(journal: Path, pins: Path, *arguments: str, preparation: Sequence[str] = ()) -> tuple[int, str]:
+    """Exit code and last words of a recorder that must not start."""
+    command = [
+        *preparation,
+        sys.executable,
+        "-m",
+        "podcorder_agent.recorder",
+        "--journal",
+        str(journal),
+        "--pins",
+        str(pins),
+    ]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == ""
+    return done.returncode, done.stderr.strip()
+
+
+def status(recording: Recording) -> dict[str, str]:
+    lines = Path(f"/proc/{recording.recorder.pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def test_recorder_keeps_two_capabilities_and_a_filter(record: Record) -> None:
+    """It loads, attaches and records with CAP_BPF and CAP_PERFMON alone, every thread of it behind its filter."""
+    recording = record()
+    recording.select(["exec", "exec_failed", "open", "open_failed"])
+    recording.cgroup.run("true")
+    recording.client.flush()
+    time.sleep(1.1)  # the sync thread begins with the first sync
+    for task in Path(f"/proc/{recording.recorder.pid}/task").iterdir():
+        lines = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+        assert {int(lines[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {KEPT}
+        assert int(lines["CapInh"], 16) == int(lines["CapAmb"], 16) == 0
+        assert (lines["NoNewPrivs"], lines["Seccomp"]) == ("1", "2")
+    states = recording.client.health()["capabilities"]
+    assert {state["state"] for name, state in states.items() if name in ("processes", "syscalls", "files")} == {
+        "Active"
+    }
+    recording.stop()
+
+
+def test_stop_with_unpin_writes_final_counters(record: Record, workloads: Path) -> None:
+    """After the closing note nothing is left in the kernel, and the counters account for every record."""
+    recording = record()
+    recording.select()
+    recording.cgroup.run(workloads / "opens", "10007", "/etc/hostname")
+    recording.stop()
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert found.classes[OPEN] >= 10007
+    assert found.repeated == 0
+    assert found.notes[0]["note"] == "started"
+    assert found.notes[-1] == {"note": "stopped", "unpinned": True}
+    assert not recording.pins.exists()
+
+
+def test_sigterm_leaves_the_programs_at_work(record: Record, workloads: Path) -> None:
+    """What happens between a stop and the next start is in the journal too, under the same generation."""
+    recording = record()
+    recording.select(["open"])
+    end(recording)
+    recording.cgroup.run(workloads / "opens", "1009", "/etc/hostname")
+    recording.start_recorder()
+    assert recording.ready["resumed"]
+    assert recording.ready["capabilities"]["files"]["state"] == "Active"
+    recording.stop()
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert found.classes[OPEN] >= 1009
+    assert len(found.generations) == 1
+    assert [note["note"] for note in found.notes if note["note"] != "capabilities"] == [
+        "started", "stopped", "resumed", "stopped",
+    ]  # fmt: skip
+
+
+def test_kill_loses_nothing_the_ring_holds(record: Record, workloads: Path) -> None:
+    """kill -9 at any moment under load: each record is journaled at least once, or counted."""
+    recording = record(ring_size=1 << 24)
+    recording.select(["open"])
+    load = recording.cgroup.start([workloads / "opens", "200003", "/etc/hostname"])
+    for delay in (0.01, 0.003, 0.05, 0.02, 0.007):
+        time.sleep(delay)  # any moment will do
+        recording.recorder.kill()
+        recording.recorder.wait()
+        recording.client.close()
+        recording.start_recorder()
+        assert recording.ready["resumed"]
+    assert load.wait(60) == 0
+    recording.stop()
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert found.classes[OPEN] + sum(found.counters["lost"][OPEN]) >= 200003
+    assert len(found.generations) == 1
+
+
+def test_small_ring_overflows_in_the_open(record: Record, workloads: Path) -> None:
+    """A ring too small loses records, and the counters say how many."""
+    recording = record(ring_size=4096)
+    recording.select(["open"])
+    recording.cgroup.run(workloads / "opens", "10007", "/etc/hostname")
+    recording.stop()
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert sum(found.counters["lost"][OPEN]) > 0
+
+
+def test_one_recorder_for_one_set_of_pins(record: Record, tmp_path: Path) -> None:
+    """A second recorder on the same pins is told to stop the first, and changes nothing."""
+    recording = record()
+    code, words = refuse(tmp_path / "other", recording.pins)
+    assert code == 13
+    assert words.startswith("Another recorder holds")
+    assert recording.client.health()["ok"]
+    recording.stop()
+
+
+def test_one_recorder_for_one_journal(record: Record) -> None:
+    """A second recorder on the same journal is refused and leaves no pins behind."""
+    recording = record()
+    pins = recording.pins.with_name(recording.pins.name + "-second")
+    code, words = refuse(recording.journal, pins)
+    assert code == 24
+    assert words.startswith("Another recorder writes")
+    assert not pins.exists()
+    recording.stop()
+
+
+def test_without_privileges(tmp_path: Path) -> None:
+    """Without CAP_BPF and CAP_PERFMON: one sentence that says how to get them."""
+    code, words = refuse(
+        tmp_path, Path("/sys/fs/bpf/podcorder-test-none"), preparation=["setpriv", "--bounding-set=-bpf"]
+    )
+    assert code == 10
+    assert "run as root" in words
+
+
+def test_pins_outside_a_bpffs(tmp_path: Path) -> None:
+    """Pins need a bpffs, and the sentence says how to mount one."""
+    code, words = refuse(tmp_path / "journal", tmp_path / "pins")
+    assert code == 12
+    assert "mount -t bpf" in words
+
+
+def test_pins_of_another_version(record: Record, tmp_path: Path) -> None:
+    """Maps of another layout are not touched: the remedy is to clean them away."""
+    recording = record()
+    end(recording)
+    (recording.pins / "maps" / "slots").unlink()
+    before = list_leftovers(recording.pins)
+    code, words = refuse(tmp_path / "journal", recording.pins)
+    assert code == 14
+    assert "podcorder doctor --clean" in words
+    assert list_leftovers(recording.pins) == before
+
+
+def test_missing_objects(tmp_path: Path) -> None:
+    """Programs that were never compiled are named, and nothing is left pinned."""
+    pins = Path("/sys/fs/bpf/podcorder-test-objects")
+    code, words = refuse(tmp_path / "journal", pins, "--objects", os.fspath(tmp_path))
+    assert code == 16
+    assert "containers.bpf.o is missing" in words
+    assert not pins.exists()
