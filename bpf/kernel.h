@@ -294,8 +294,8 @@ struct ipv6_pinfo {
 
 struct sk_buff {
 	struct sock *sk;
-	__u16 network_header;
-	__u16 protocol;
+	__u16 network_header, transport_header;
+	__be16 protocol;
 	unsigned char *head;
 };
 

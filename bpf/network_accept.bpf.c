@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * TCP connections taken by accept. The socket is made in softirq under
+ * whatever task runs, so it is recorded where it gets its descriptor: at the
+ * exit of the call, or at the completion of an io_uring request. Not seen: an
+ * io_uring accept that asks for no completion on success.
+ */
+#include "network.bpf.h"
+#include "syscalls.bpf.h"
+
+/* Multishot requests of a ring: their later completions no longer name the request. */
+struct multishot {
+	__u64 ring;
+	__u64 user_data;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct multishot);
+	__type(value, __u32);	/* file_slot */
+} multishots SEC(".maps");
+
+static __always_inline int record_accepted(struct sock *sk, __u32 flags)
+{
+	struct network_record record = {};
+	struct subject subject = {};
+	__u16 protocol;
+
+	if (!sk)
+		return 0;
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return 0;
+	if (!select_current(&subject, CLASS_ACCEPT) || !read_ends(&record, sk))
+		return 0;
+	if (!wants_peer(&subject, &record) || !wants_port(&subject, record.local_port))
+		return 0;
+	record.protocol = IPPROTO_TCP;
+	if (!begin_record(&record.header, &subject, CLASS_ACCEPT, sizeof(record)))
+		return 0;
+	record.header.flags |= flags;
+	submit_record(&record.header, sizeof(record));
+	return 0;
+}
+
+/* HANDLER_ACCEPT: tail-called by dispatch_syscall, never attached. */
+SEC("tp_btf/sys_exit")
+int record_accept_call(__u64 *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__s64 descriptor = ctx[1];
+
+	if (descriptor < 0)
+		return 0;
+	return record_accepted(sock_of(file_at(task, descriptor)),
+			       is_compat(task) ? RECORD_COMPAT : 0);
+}
+
+static __always_inline struct io_accept *accept_of(struct io_kiocb *request)
+{
+	return (void *)request + bpf_core_field_offset(struct io_kiocb, cmd);
+}
+
+/* The socket of a completion: a descriptor of the process, or a place in the ring's own table. */
+static __always_inline struct sock *completed(struct io_ring_ctx *ring, __u32 file_slot,
+					      __s32 result)
+{
+	struct io_rsrc_node **nodes, *node = NULL;
+	__u32 index;
+
+	if (!file_slot)
+		return sock_of(file_at(bpf_get_current_task_btf(), result));
+	if (!bpf_core_field_exists(ring->file_table.data))
+		return NULL;
+	index = file_slot == IORING_FILE_INDEX_ALLOC ? (__u32)result : file_slot - 1;
+	if (index >= BPF_CORE_READ(ring, file_table.data.nr))
+		return NULL;
+	nodes = BPF_CORE_READ(ring, file_table.data.nodes);
+	bpf_probe_read_kernel(&node, sizeof(node), &nodes[index]);
+	return sock_of((struct file *)(BPF_CORE_READ(node, file_ptr) & ~FILE_POINTER_FLAGS));
+}
+
+/* The last or only completion of a request. */
+static __always_inline int record_completion(struct io_ring_ctx *ring, struct io_kiocb *request)
+{
+	struct multishot key = { .ring = (__u64)ring };
+	__s32 result;
+
+	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
+		return 0;
+	if (BPF_CORE_READ(accept_of(request), iou_flags) & IORING_ACCEPT_MULTISHOT) {
+		key.user_data = BPF_CORE_READ(request, cqe.user_data);
+		bpf_map_delete_elem(&multishots, &key);
+	}
+	result = BPF_CORE_READ(request, cqe.res);
+	if (result < 0)
+		return 0;
+	return record_accepted(completed(ring, BPF_CORE_READ(accept_of(request), file_slot), result),
+			       RECORD_IO_URING);
+}
+
+/* Kernels whose completion carries the entry itself: it is all that a multishot request leaves. */
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(record_io_uring_accept, struct io_ring_ctx *ring, struct io_kiocb *request,
+	     struct io_uring_cqe *entry)
+{
+	struct multishot key = { .ring = (__u64)ring, .user_data = entry->user_data };
+	__s32 result = entry->res;
+	__u32 *file_slot;
+
+	if (request)
+		return record_completion(ring, request);
+	if (result < 0)
+		return 0;
+	file_slot = bpf_map_lookup_elem(&multishots, &key);
+	if (!file_slot)
+		return 0;
+	return record_accepted(completed(ring, *file_slot, result), RECORD_IO_URING);
+}
+
+/* Kernels before that: one completion, one request. */
+SEC("tp_btf/io_uring_complete")
+int record_io_uring_single_accept(__u64 *ctx)
+{
+	struct io_kiocb *request = (void *)ctx[1];
+
+	return request ? record_completion((void *)ctx[0], request) : 0;
+}
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
+{
+	struct io_accept *accept;
+	struct multishot key = {};
+	__u32 file_slot;
+
+	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
+		return 0;
+	accept = accept_of(request);
+	if (!(BPF_CORE_READ(accept, iou_flags) & IORING_ACCEPT_MULTISHOT))
+		return 0;
+	if (!selection_of(bpf_get_current_cgroup_id()))
+		return 0;
+	key.ring = (__u64)BPF_CORE_READ(request, ctx);
+	key.user_data = BPF_CORE_READ(request, cqe.user_data);
+	file_slot = BPF_CORE_READ(accept, file_slot);
+	bpf_map_update_elem(&multishots, &key, &file_slot, BPF_ANY);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = LICENSE_TEXT;

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * UDP: the first datagram of a socket to each peer, and the first that failed.
+ * sock_send_length runs in the sender's task at the end of every send, however
+ * it was asked for, and has the result; the peer comes from the first of
+ *
+ * - the packet, noted by its socket as it was queued to a device. It is the
+ *   truth, but missing where nothing was queued yet (address resolution, a
+ *   corked socket) or recognisable (IPsec), or nothing ever is (a firewall);
+ * - the route looked up for this send, noted by CPU and taken only if thread
+ *   and local port agree. Sockets without a connected peer look one up every
+ *   time, but for multicast out of a chosen device, which the packet covers;
+ * - the peer that the socket is connected to.
+ *
+ * Not seen: raw and packet sockets. After address translation on this machine
+ * itself an unconnected socket's peer is the translated one. A peer pushed out
+ * of `datagrams` by newer ones is recorded again.
+ */
+#include "network.bpf.h"
+
+#define EINTR		4
+#define EAGAIN		11
+#define ERESTARTSYS	512
+#define ETH_P_IP	0x0800
+#define ETH_P_IPV6	0x86DD
+#define NEXTHDR_FRAGMENT	44
+#define FRAGMENT_OFFSET4	0x1fff
+#define FRAGMENT_OFFSET6	0xfff8
+
+/* Both ends of one datagram. */
+struct ends {
+	__u64 owner;		/* thread (route), or the socket's inode number (packet) */
+	__u16 family;
+	__u16 local_port;
+	__u16 peer_port;
+	__u16 reserved;
+	__u8 local_address[16];
+	__u8 peer_address[16];
+};
+
+struct datagram {
+	__u64 inode;		/* of the socket */
+	__u8 peer_address[16];
+	__u16 peer_port;
+	__u16 failed;
+	__u32 reserved;
+};
+
+/* Recorded already. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct datagram);
+	__type(value, __u8);
+} datagrams SEC(".maps");
+
+/* Queued to a device, not recorded yet: until the end of its send. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);	/* struct sock * */
+	__type(value, struct ends);
+} queued_datagrams SEC(".maps");
+
+/* The route looked up last on this CPU for a selected task's datagram. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ends);
+} udp_routes SEC(".maps");
+
+struct ipv4_header {
+	__u8 version_length, service;
+	__be16 total, id, fragment;
+	__u8 ttl, protocol;
+	__u16 checksum;
+	__u32 source, destination;
+};
+
+struct ipv6_header {
+	__u32 version_flow;
+	__be16 length;
+	__u8 next, hops;
+	struct in6_addr source, destination;
+	/* where `next` says so */
+	__u8 fragment_next, fragment_reserved;
+	__be16 fragment;
+};
+
+static __always_inline bool current_selected(void)
+{
+	return selection_of(bpf_get_current_cgroup_id());
+}
+
+static __always_inline struct ends *route_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&udp_routes, &zero);
+}
+
+static __always_inline void set_ends6(struct ends *ends, const struct in6_addr *local,
+				      const struct in6_addr *peer)
+{
+	ends->family = AF_INET6;
+	set_address(ends->local_address, local, false);
+	set_address(ends->peer_address, peer, false);
+}
+
+static __always_inline void set_ends4(struct ends *ends, __u32 local, __u32 peer)
+{
+	ends->family = AF_INET;
+	set_address4(ends->local_address, local);
+	set_address4(ends->peer_address, peer);
+}
+
+SEC("tp_btf/fib_table_lookup")
+int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
+{
+	struct ends *route;
+
+	/* lookups for what comes in carry no ports */
+	if (flow->__fl_common.flowic_proto != IPPROTO_UDP || !flow->uli.ports.sport)
+		return 0;
+	if (!current_selected())
+		return 0;
+	route = route_here();
+	if (!route)
+		return 0;	/* an array of one: cannot fail */
+	set_ends4(route, flow->saddr, flow->daddr);
+	route->local_port = bpf_ntohs(flow->uli.ports.sport);
+	route->peer_port = bpf_ntohs(flow->uli.ports.dport);
+	route->owner = bpf_get_current_pid_tgid();
+	return 0;
+}
+
+SEC("tp_btf/fib6_table_lookup")
+int BPF_PROG(note_route6, const void *net, const void *result, void *table,
+	     const struct flowi6 *flow)
+{
+	struct ends *route;
+	struct in6_addr local, peer;
+
+	if (flow->__fl_common.flowic_proto != IPPROTO_UDP || !flow->uli.ports.sport)
+		return 0;
+	if (!current_selected())
+		return 0;
+	route = route_here();
+	if (!route)
+		return 0;	/* an array of one: cannot fail */
+	BPF_CORE_READ_INTO(&local, flow, saddr);
+	BPF_CORE_READ_INTO(&peer, flow, daddr);
+	set_ends6(route, &local, &peer);
+	route->local_port = bpf_ntohs(flow->uli.ports.sport);
+	route->peer_port = bpf_ntohs(flow->uli.ports.dport);
+	route->owner = bpf_get_current_pid_tgid();
+	return 0;
+}
+
+/* The addresses of a packet that begins a UDP datagram; false: it is none. */
+static __always_inline bool read_packet(struct ends *ends, struct sk_buff *skb)
+{
+	unsigned char *head = skb->head;
+	union {
+		struct ipv4_header v4;
+		struct ipv6_header v6;
+	} ip;
+	struct {
+		__be16 source, destination;
+	} udp;
+	long failed;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		failed = bpf_probe_read_kernel(&ip.v4, sizeof(ip.v4), head + skb->network_header);
+		if (failed || ip.v4.protocol != IPPROTO_UDP ||
+		    ip.v4.fragment & bpf_htons(FRAGMENT_OFFSET4))
+			return false;
+		set_ends4(ends, ip.v4.source, ip.v4.destination);
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		failed = bpf_probe_read_kernel(&ip.v6, sizeof(ip.v6), head + skb->network_header);
+		if (failed || (ip.v6.next != IPPROTO_UDP &&
+			       (ip.v6.next != NEXTHDR_FRAGMENT ||
+				ip.v6.fragment_next != IPPROTO_UDP ||
+				ip.v6.fragment & bpf_htons(FRAGMENT_OFFSET6))))
+			return false;
+		set_ends6(ends, &ip.v6.source, &ip.v6.destination);
+	} else {
+		return false;
+	}
+	if (bpf_probe_read_kernel(&udp, sizeof(udp), head + skb->transport_header))
+		return false;
+	ends->local_port = bpf_ntohs(udp.source);
+	ends->peer_port = bpf_ntohs(udp.destination);
+	return true;
+}
+
+static __always_inline bool recorded(const struct ends *ends, __u64 inode, bool failed)
+{
+	struct datagram key = { .inode = inode, .peer_port = ends->peer_port, .failed = failed };
+
+	__builtin_memcpy(key.peer_address, ends->peer_address, 16);
+	return bpf_map_lookup_elem(&datagrams, &key);
+}
+
+/* One datagram of the current task, unless its like was recorded or is not wanted. */
+static __always_inline int record_ends(const struct ends *ends, __u64 inode, __s32 result)
+{
+	struct datagram key = { .inode = inode, .peer_port = ends->peer_port };
+	struct network_record record = {};
+	struct subject subject = {};
+	__u8 present = 1;
+
+	if (recorded(ends, inode, result < 0) || !select_current(&subject, CLASS_DATAGRAM))
+		return 0;
+	record.family = ends->family;
+	record.protocol = IPPROTO_UDP;
+	record.local_port = ends->local_port;
+	record.peer_port = ends->peer_port;
+	__builtin_memcpy(record.local_address, ends->local_address, 16);
+	__builtin_memcpy(record.peer_address, ends->peer_address, 16);
+	if (!wants_peer(&subject, &record) || !wants_port(&subject, record.peer_port))
+		return 0;
+	if (result < 0)
+		record.result = result;
+	key.failed = result < 0;
+	__builtin_memcpy(key.peer_address, ends->peer_address, 16);
+	bpf_map_update_elem(&datagrams, &key, &present, BPF_ANY);
+	if (begin_record(&record.header, &subject, CLASS_DATAGRAM, sizeof(record)))
+		submit_record(&record.header, sizeof(record));
+	return 0;
+}
+
+/* The datagram in a packet that a selected task queues and that is new; the socket's inode number, else 0. */
+static __always_inline __u64 read_queued(struct ends *ends, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+	__u64 inode;
+	__u8 state;
+
+	if (!sk)
+		return 0;
+	/* what stands for a connection request or its end is shorter than a socket */
+	state = sk->__sk_common.skc_state;
+	if ((state != TCP_CLOSE && state != TCP_ESTABLISHED) || sk->sk_protocol != IPPROTO_UDP)
+		return 0;
+	if (!current_selected() || !read_packet(ends, skb))
+		return 0;
+	/* a tunnel's own packet around it has the same socket and other ports */
+	if (ends->local_port != bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport)))
+		return 0;
+	inode = socket_inode(sk);
+	return inode && !recorded(ends, inode, false) ? inode : 0;
+}
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(note_queued_datagram, struct sk_buff *skb)
+{
+	struct ends ends = {};
+	__u64 key = (__u64)skb->sk;
+
+	ends.owner = read_queued(&ends, skb);
+	if (ends.owner)
+		bpf_map_update_elem(&queued_datagrams, &key, &ends, BPF_ANY);
+	return 0;
+}
+
+/* Where sock_send_length does not exist (before 6.3): whose task it is and how it ended is less sure. */
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(record_queued_datagram, struct sk_buff *skb)
+{
+	struct ends ends = {};
+	__u64 inode = read_queued(&ends, skb);
+
+	return inode ? record_ends(&ends, inode, 0) : 0;
+}
+
+static __always_inline bool read_connected(struct ends *ends, const struct sock *sk)
+{
+	struct network_record record;
+
+	if (!BPF_CORE_READ(sk, __sk_common.skc_dport) || !read_ends(&record, sk))
+		return false;
+	ends->family = record.family;
+	ends->local_port = record.local_port;
+	ends->peer_port = record.peer_port;
+	__builtin_memcpy(ends->local_address, record.local_address, 16);
+	__builtin_memcpy(ends->peer_address, record.peer_address, 16);
+	return true;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(record_datagram, struct sock *sk, int result)
+{
+	__u64 key = (__u64)sk, thread, inode;
+	struct ends *known, ends = {};
+
+	if (sk->sk_protocol != IPPROTO_UDP || !current_selected())
+		return 0;
+	inode = socket_inode(sk);
+	known = bpf_map_lookup_elem(&queued_datagrams, &key);
+	if (known && known->owner == inode) {
+		ends = *known;
+		bpf_map_delete_elem(&queued_datagrams, &key);
+		return record_ends(&ends, inode, result);
+	}
+	/* nothing was sent, and trying again is all that is left */
+	if (result == -EAGAIN || result == -EINTR || result == -ERESTARTSYS)
+		return 0;
+	known = route_here();
+	thread = bpf_get_current_pid_tgid();
+	if (known && known->owner == thread &&
+	    known->local_port == bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport))) {
+		ends = *known;
+		known->owner = 0;
+		return record_ends(&ends, inode, result);
+	}
+	return read_connected(&ends, sk) ? record_ends(&ends, inode, result) : 0;
+}
+
+char LICENSE[] SEC("license") = LICENSE_TEXT;
