@@ -6,7 +6,6 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ class Remains:
     requests: int = 0
     """Requests that were not carried."""
     rejected: int = 0
-    """Damaged frames, which could not be counted."""
+    """Damaged frames, whose records could not be counted, and records of no known class."""
     carried: list[Frame] = field(default_factory=list)
 
     @property
@@ -155,7 +154,7 @@ def _leave(frame: Frame, unsent: Position | None, remains: Remains) -> None:
 def _add_note(note: dict[str, Any], remains: Remains) -> None:
     """Tell with this segment's note what an earlier one told, which goes with it."""
     remains.segments += note["segments"]
-    remains.classes = [a + b for a, b in zip_longest(remains.classes, note["classes"], fillvalue=0)]
+    remains.classes = [a + b for a, b in zip(remains.classes, note["classes"], strict=True)]
     remains.requests += note["requests"]
     remains.rejected += note["rejected"]
     if note["first"] is not None:
@@ -168,14 +167,15 @@ def _widen(remains: Remains, first: int, last: int) -> None:
 
 
 def count_records(ring: bytes, remains: Remains) -> None:
-    """Add the records of ring bytes; what does not fit is left out, as it has no class."""
+    """Add the records of ring bytes; those of no known class count as rejected."""
     offset, size = 0, len(ring)
     while offset + _RECORD.size <= size:
         length, _, _, record_class, _, _, _, time = _RECORD.unpack_from(ring, offset)
         if not length & (RING_DISCARDED | RING_BUSY):
-            if record_class >= len(remains.classes):
-                remains.classes.extend([0] * (record_class + 1 - len(remains.classes)))
-            remains.classes[record_class] += 1
-            _widen(remains, time, time)
+            if record_class < CLASS_COUNT:
+                remains.classes[record_class] += 1
+                _widen(remains, time, time)
+            else:
+                remains.rejected += 1
         length &= ~(RING_DISCARDED | RING_BUSY)
         offset += RING_HEADER_SIZE + length + -length % ALIGNMENT

@@ -13,6 +13,7 @@ from fixtures.journals import (
     SECOND,
     make_frames,
     open_writer,
+    pack_record,
     read_all,
     record_cgroup,
     record_exec,
@@ -112,6 +113,14 @@ def test_damage_in_a_dropped_segment_is_told(tmp_path: Path) -> None:
     (note,) = notes(read_all(tmp_path), "dropped")
     assert note["rejected"] == 1
     assert note["classes"] == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_records_of_no_known_class_are_told(tmp_path: Path) -> None:
+    """What a dropped segment holds of a class that this release does not know is counted, too."""
+    write_journal(tmp_path, make_frames((FrameKind.RECORDS, ring(pack_record(200), record_exit()))))
+    open_writer(tmp_path, limits=Limits(journal_bytes=100)).close()
+    (note,) = notes(read_all(tmp_path), "dropped")
+    assert (note["rejected"], note["classes"]) == (1, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
 
 
 def test_delivered_segments_go_without_a_word(tmp_path: Path) -> None:
