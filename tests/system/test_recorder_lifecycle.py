@@ -13,10 +13,11 @@ from pathlib import Path
 from fixtures.record_ids import read_journal
 from fixtures.recordings import Recording
 
+from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.privileges import KEPT
 from podcorder_agent.recorder.probes import list_leftovers
 
-OPEN = 4
+EXIT, OPEN = 3, 4
 Record = Callable[..., Recording]
 
 
@@ -189,3 +190,24 @@ def test_missing_objects(tmp_path: Path) -> None:
     assert code == 16
     assert "containers.bpf.o is missing" in words
     assert not pins.exists()
+
+
+def test_half_attached_programs_are_made_whole(record: Record, workloads: Path) -> None:
+    """What a killed recorder had not finished attaching is attached anew, and counted under the same generation."""
+    recording = record()
+    recording.select(["exec", "exit", "open"])
+    recording.recorder.kill()
+    recording.recorder.wait()
+    recording.client.close()
+    (recording.pins / "links" / "processes" / "tp_btf" / "record_exit").unlink()
+    handlers = libbpf.Map.open(recording.pins / "maps" / "syscall_handlers")
+    assert handlers.delete((1).to_bytes(4, "little"))
+    handlers.close()
+    recording.start_recorder()
+    assert {state["state"] for state in recording.ready["capabilities"].values()} <= {"Active", "Off"}
+    recording.cgroup.run(workloads / "opens", "101", "/etc/hostname")
+    recording.stop()
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert found.classes[OPEN] >= 101
+    assert found.classes[EXIT] == 1

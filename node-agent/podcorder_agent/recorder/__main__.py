@@ -135,6 +135,7 @@ def serve(recorder: Recorder, server: ControlServer, handler: RequestHandler, po
                 return
         moved = recorder.drain()
         recorder.tick()
+        recorder.finish_sync()
         wait = BUSY_SECONDS if moved else min(wait * 2, REST_SECONDS)
     recorder.finish(unpin=False)
 

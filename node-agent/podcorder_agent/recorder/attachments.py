@@ -43,7 +43,7 @@ class Attachments:
         rungs = {(each.name, rung.name): rung for each in self._ladders for rung in each.rungs}
         for (capability, name), programs in attached.items():
             rung = rungs.get((capability, name))
-            if rung is not None and programs == rung.programs.keys():
+            if rung is not None and programs == rung.programs.keys() and self._has_handlers(rung):
                 self._taken[capability] = rung
                 self.states[capability] = _state_of(rung)
             else:
@@ -110,6 +110,19 @@ class Attachments:
                     handlers.delete(index.to_bytes(4, "little"))
                 handlers.close()
         remove_tree(self._pins.programs / capability / name)
+
+    def _has_handlers(self, rung: Rung) -> bool:
+        """Whether all of a rung's handlers are in the array: a rung of handlers alone shows in no link."""
+        if not rung.handlers:
+            return True
+        path = self._pins.maps / HANDLERS_MAP
+        if not path.exists():
+            return False
+        handlers = libbpf.Map.open(path)
+        try:
+            return all(handlers.lookup(index.to_bytes(4, "little")) is not None for index in rung.handlers)
+        finally:
+            handlers.close()
 
     def _program_path(self, capability: str, rung: str, program: str) -> Path:
         return self._pins.programs / capability / rung / program

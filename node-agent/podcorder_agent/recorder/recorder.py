@@ -45,6 +45,7 @@ class Recorder:
         self.events = Ring(maps.events)
         self.finished = False
         self._sync = BackgroundSync(directory)
+        self._syncing = False
         self._synced: Position = journal.position
         self._written_counters: dict[str, Any] = {}
         self._next_tick = 0.0
@@ -80,12 +81,23 @@ class Recorder:
         self.maps.beat()
         try:
             self.write_counters()
-            if self._sync.idle and self.journal.position != self._synced:
+            if self.journal.position == self._synced:
+                self.journal.sync()  # nothing is new: it only looks after retention
+            elif not self._syncing:
                 self._synced = self.journal.position
-                self.journal.sync()
+                self._syncing = True
                 self._sync.start()
         except JournalError as error:
             self._remember_full(error)
+
+    def finish_sync(self) -> None:
+        """When the thread is done, the writer's own sync has little left to wait for."""
+        if self._syncing and self._sync.idle:
+            self._syncing = False
+            try:
+                self.journal.sync()
+            except JournalError as error:
+                self._remember_full(error)
 
     def flush(self) -> Position:
         """Write everything that happened before the call, then counters; raises JournalError."""

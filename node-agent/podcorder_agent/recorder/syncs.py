@@ -6,6 +6,9 @@ import os
 import threading
 from pathlib import Path
 
+_SEGMENTS = 4
+"""More than are begun within a second."""
+
 
 class BackgroundSync:
     """A thread that syncs the newest segments through descriptors of its own.
@@ -33,7 +36,7 @@ class BackgroundSync:
             self._wanted.wait()
             self._wanted.clear()
             try:
-                for path in sorted(self._directory.glob("*.segment"))[-2:]:
+                for path in sorted(self._directory.glob("*.segment"))[-_SEGMENTS:]:
                     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                     try:
                         os.fdatasync(descriptor)
