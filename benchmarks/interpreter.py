@@ -2,7 +2,8 @@
 
     python benchmarks/interpreter.py [EVENTS]
 
-Records are made beforehand, in frames of 512; what is timed is `Interpreter.interpret`, with redaction and attribution on.
+Records are made beforehand, in frames of 512; what is timed is `Interpreter.interpret`, with redaction and
+attribution on.
 """
 
 from __future__ import annotations

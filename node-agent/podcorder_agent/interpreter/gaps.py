@@ -124,6 +124,8 @@ class Segments:
 
     def __init__(self) -> None:
         self.seen: dict[int, list[int]] = {}
+        self.dropped: dict[int, None] = {}
+        """Segments whose loss was reported, in that order."""
 
     def add_seen(self, index: int, counts: list[int]) -> None:
         known = self.seen.get(index)
@@ -139,6 +141,11 @@ class Segments:
         counts = read_counts(classes, CLASS_COUNT)
         if type(segment) is not int or counts is None:
             return None
+        if segment in self.dropped:  # the note itself was carried forward
+            return []
+        self.dropped[segment] = None
+        if len(self.dropped) > MOST_SEGMENTS:
+            del self.dropped[next(iter(self.dropped))]
         seen = self.seen.pop(segment, None) or _zeros()
         gaps = []
         for name, count, known in zip(CLASS_NAMES, counts, seen, strict=True):

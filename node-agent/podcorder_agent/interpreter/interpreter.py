@@ -131,6 +131,10 @@ class Interpreter:
     def _place(self, frame: Frame) -> str:
         return f"{frame.segment.generation:016x}.{frame.position}"
 
+    def _moment(self, frame: Frame) -> str:
+        """Names a request or a note: a copy that is carried forward keeps its time."""
+        return f"{frame.segment.generation:016x}.{frame.time}"
+
     def _turn(self, frame: Frame, events: list[Event]) -> None:
         """Another load of the programs, maybe on another boot."""
         header, before = frame.segment, self.account
@@ -144,17 +148,21 @@ class Interpreter:
             self.boot_id = header.boot_id
             self.begin_boot(Selections())
         self.account = Account(header.generation)
-        if header.generation not in self.sequences:
-            self.sequences[header.generation] = Sequences(header.generation)
+
+    def _find_sequences(self, generation: int) -> Sequences:
+        found = self.sequences.get(generation)
+        if found is None:
+            found = self.sequences[generation] = Sequences(generation)
             if len(self.sequences) > MOST_GENERATIONS:
                 del self.sequences[next(iter(self.sequences))]
+        return found
 
     def _interpret_records(self, frame: Frame, events: list[Event]) -> None:
         """Walk the ring bytes of a frame. One pass through the loop is what an event costs."""
         payload = frame.payload
         end = len(payload)
         anchor = frame.segment.anchor_ns
-        sequences = self.sequences[frame.segment.generation]
+        sequences = self._find_sequences(frame.segment.generation)
         methods = self._methods
         seen = [0] * CLASS_COUNT
         damaged: Counter[str | None] = Counter()
@@ -174,6 +182,8 @@ class Interpreter:
                 offset = damage.next
                 if damage.counted:
                     damaged[damage.record_class] += 1
+                    if damage.record_class is not None:
+                        seen[CLASS_NAMES.index(damage.record_class)] += 1
                 continue
             here = offset
             offset += RING_HEADER_SIZE + (fields[0] + 7 & -8)
@@ -326,7 +336,7 @@ class Interpreter:
         slot = self.slots[number] = Slot.parse(settings, self.redaction)
         if slot.redaction is not self.redaction:
             for index, problem in enumerate(slot.redaction.problems):
-                events.append(self._finding(f"redaction.{index}", "redaction", problem, frame))
+                events.append(self._finding(f"redaction.{number}.{index}", "redaction", problem, frame))
         return True
 
     def _select(self, request: dict[str, Any], frame: Frame, events: list[Event]) -> None:
@@ -338,7 +348,9 @@ class Interpreter:
         held = self.pending.release(container.cgroup_id)
         if new:
             start = held.started if held.records else frame.time
-            event = ContainerStart(f"{self._place(frame)}.start", start + frame.segment.anchor_ns)
+            event = ContainerStart(
+                f"{self._moment(frame)}.{container.cgroup_id}.start", start + frame.segment.anchor_ns
+            )
             event.container = container
             events.append(event)
         else:
@@ -350,7 +362,7 @@ class Interpreter:
         self.withheld += len(self.pending.release(cgroup_id).records)
         ended = self.selections.exclude(cgroup_id, frame.time)
         if ended is not None:
-            event = ContainerEnd(f"{self._place(frame)}.end", frame.time + frame.segment.anchor_ns)
+            event = ContainerEnd(f"{self._moment(frame)}.{cgroup_id}.end", frame.time + frame.segment.anchor_ns)
             event.container = ended.container
             events.append(event)
 
@@ -379,7 +391,7 @@ class Interpreter:
             self._report_given_up(self.pending.release(container_id), frame, events)
         events += self.account.settle(frame.time)
         for selection in self.selections.chosen.values():
-            identity = f"{self._place(frame)}.{selection.container.cgroup_id}.end"
+            identity = f"{self._moment(frame)}.{selection.container.cgroup_id}.end"
             events.append(ContainerEnd(identity, frame.time + frame.segment.anchor_ns, container=selection.container))
         self.selections.chosen.clear()
 
@@ -396,6 +408,6 @@ class Interpreter:
                 events.append(self._finding(f"capability.{name}", name, f"The capability is {standing}.", frame))
 
     def _finding(self, cause: str, subject: str, message: str, frame: Frame) -> Finding:
-        finding = Finding(f"finding.{self._place(frame)}.{cause}", frame.time + frame.segment.anchor_ns)
+        finding = Finding(f"finding.{self._moment(frame)}.{cause}", frame.time + frame.segment.anchor_ns)
         finding.subject, finding.message = subject, message
         return finding

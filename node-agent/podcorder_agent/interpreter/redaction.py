@@ -3,9 +3,9 @@
 A cheap search over the whole command line decides whether the detailed work is done at all. What is taken out is the
 secret alone: the flag, the name of the variable and the scheme of a header stay, so that a command can still be read.
 
-Python's `re` cannot be interrupted. What bounds its work: patterns of users that nest repetitions are refused, and no
-pattern sees more than `WINDOW` bytes at once (windows overlap by `OVERLAP`, so a secret that is found only by text
-further away than that is missed).
+Python's `re` cannot be interrupted. What bounds its work: the defaults are written to take linear time; patterns of
+users that nest repetitions are refused, and see no more than `WINDOW` bytes at once (windows overlap by `OVERLAP`, so a
+secret that is found only by text further away than that is missed).
 """
 
 from __future__ import annotations
@@ -21,48 +21,60 @@ MOST_PATTERNS = 64
 LONGEST_PATTERN = 1024
 
 _HINTS = re.compile(
-    rb"pass|pwd|token|secret|key|cred|auth|bearer|cookie|://|akia|asia|ghp_|gh[osur]_|github_pat|glpat-|xox|eyj"
-    rb"|mysql|mariadb|curl|redis-cli|private"
+    rb"pass|pwd|token|secret|key|cred|auth|bearer|cookie|session|://|akia|asia|gh[opsur]_|github_pat|glpat-|xox|eyj|mysql"
+    rb"|mariadb|curl|wget|redis-cli|ldap"
 )
-"""Some of these words stands in every command line with a secret that the defaults know (lower case)."""
+"""One of these stands in every command line with a secret that the defaults know; all matching is on lower case."""
 
 _NAME = (
-    rb"(?:pass(?:word|wd|phrase|code)|(?:[_.-]|(?<![a-z0-9]))pass|(?:[_.-]|(?<![a-z0-9]))pwd|pgpassword|token|secret"
-    rb"|(?:api|access|private|secret|signing|encryption|account|auth|master)[_.-]?key|credentials?|sessionid)"
+    rb"(?:pass(?:word|wd|phrase|code)|(?<![a-z0-9])pass|(?<![a-z0-9])pwd|token|secret"
+    rb"|(?:api|access|private|secret|signing|encryption|account|auth|master)[_.-]?key|credentials?|session_?id)"
 )
-"""What the name of a secret ends with."""
+"""What the name of a secret ends with: the word stands before = or : or at the end of a flag."""
 
-_SECRET_FLAG = re.compile(rb"(?i)--?(?:[\w.-]{0,64})" + _NAME).fullmatch
-_ASSIGNMENT = re.compile(rb"(?i)(?:--?)?[\w.-]{0,64}" + _NAME + rb"\d{0,4}=").match
+_SECRET_FLAG = re.compile(rb"--?[\w.-]{0,64}" + _NAME).fullmatch
+_ASSIGNMENT = re.compile(rb"(?:--?)?[\w.-]{0,64}" + _NAME + rb"\d{0,4}=").match
 _SHELL_FLAG = re.compile(rb"-[a-z]{0,8}c").fullmatch
-_QUOTED = rb"\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s'\";&|<>()]++"
+_WORD = rb"\"(?:[^\"\\]|\\.)*+\"?|'[^']*+'?|[^\s'\";&|<>()]++"
+_BEFORE = rb"(?:^|[\s'\"/;&|(])"
 _EMBEDDED = tuple(
-    re.compile(each)
-    for each in (
-        # name=value, name: value, "name": "value", --name value, in shell code, JSON or a header
-        rb"(?i)" + _NAME + rb"\d{0,4}[\"']?(?:\s{0,4}[=:]\s{0,4})(?!//)(" + _QUOTED + rb")",
-        rb"(?i)(?:^|[\s'\"])--?[\w.-]{0,64}" + _NAME + rb"\s{1,4}(?!--)(" + _QUOTED + rb")",
-        rb"(?i)authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sha256)\s{1,4})?([^'\"\r\n]+)",
-        rb"(?i)(?:cookie|x-[\w-]{0,32}(?:key|token|auth|secret)):\s{0,4}([^'\"\r\n]+)",
-        rb"(?i)\bbearer\s{1,4}([\w.~+/-]{8,}=*)",
-        rb"(?i)[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]{0,128}:([^\s/'\"]+)@",
-        rb"\b((?:AKIA|ASIA|AGPA|AROA)[A-Z0-9]{12,20})\b",
-        rb"\b((?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-)[\w-]{10,})",
-        rb"\b(eyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]*)?)",
-        rb"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*)",
-        rb"(?i)\bpass:([^\s'\"]+)",
-        # a user and his password as one word
-        rb"(?:^|[\s'\"])(?:-u|--user|--proxy-user|-U)[= ]?\s{0,4}['\"]?[^\s:'\"]{1,128}:([^\s'\"]+)",
-        # programs that take a password behind a short flag of their own
-        rb"(?:^|[\s/;&|(])(?:mysql\w{0,16}|mariadb[\w-]{0,16})\s(?:[^;&|\n]{0,512}?\s)??-p([^\s'\";&|]+)",
-        rb"(?:^|[\s/;&|(])sshpass\s(?:[^;&|\n]{0,128}?\s)??-p\s{0,4}(" + _QUOTED + rb")",
-        rb"(?:^|[\s/;&|(])redis-cli\s(?:[^;&|\n]{0,512}?\s)??-a\s{1,4}(" + _QUOTED + rb")",
+    (hints, re.compile(pattern, re.DOTALL).finditer)
+    for hints, pattern in (
+        # name=value, name: value, "name": "value"
+        ((b"=", b":"), _NAME + rb"\d{0,4}[\"']?\s{0,4}[=:]\s{0,4}(?!//)(" + _WORD + rb")"),
+        # --name value in shell code
+        ((b"-",), rb"(?<=-)(?<![a-z0-9]-)(?:[a-z0-9]{1,24}[_.-]){0,3}" + _NAME + rb"\s{1,4}(?!--)(" + _WORD + rb")"),
+        # headers
+        (
+            (b"authorization",),
+            rb"authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?"
+            rb"(?:(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sha256)\s{1,4})?([^'\"\r\n]+)",
+        ),
+        ((b"cookie", b"x-"), rb"(?:cookie|x-[\w-]{0,32}(?:key|token|auth|secret)):\s{0,4}([^'\"\r\n]+)"),
+        ((b"bearer",), rb"\bbearer\s{1,4}([\w.~+/-]{8,}=*)"),
+        # a password in a URL
+        ((b"://",), rb"://[^\s/:@'\"]{0,128}:([^\s/'\"]+)@"),
+        # tokens that show what they are
+        ((b"akia", b"asia"), rb"(?<!\w)((?:akia|asia)[a-z0-9]{12,20})(?!\w)"),
+        ((b"gh", b"glpat-", b"xox"), rb"(?<![\w-])((?:gh[opsur]_|github_pat_|glpat-|xox[abeoprs]-)[\w-]{10,})"),
+        ((b"eyj",), rb"(?<![\w.-])(eyj[\w-]{10,}+\.[\w-]{10,}+(?:\.[\w-]*+)?)"),
+        ((b"private key",), rb"(-----begin [a-z ]{0,32}private key-----.*)"),
+        ((b"pass:",), rb"(?<!\w)pass:([^\s'\"]+)"),
+        # short flags of some programs
+        ((b"-u", b"user"), rb"(?:^|[\s'\"])(?:-u|--user|--proxy-user)[= ]?['\"]?[^\s:'\"]{1,128}:([^\s'\"]+)"),
+        ((b"mysql", b"mariadb"), _BEFORE + rb"(?:mysql|mariadb)[\w-]{0,16}\s(?:[^;&|\n]{0,256}?\s)??-p([^\s'\";&|]+)"),
+        ((b"sshpass",), _BEFORE + rb"sshpass\s{1,4}-p\s{0,4}(" + _WORD + rb")"),
+        ((b"redis-cli",), _BEFORE + rb"redis-cli\s(?:[^;&|\n]{0,256}?\s)??-a\s{1,4}(" + _WORD + rb")"),
     )
 )
-_USER_FLAG = re.compile(rb"-u|--user|--proxy-user|-U").fullmatch
+"""(some of these words must be there, matches with the secret as group 1)."""
+_USER_FLAG = re.compile(rb"-u|--user|--proxy-user").fullmatch
 _USER_PASSWORD = re.compile(rb"([^:@/\s]{1,128}:)(.+)", re.DOTALL).fullmatch
-_SHORT_FLAGS: dict[bytes, bytes] = {b"sshpass": b"-p", b"redis-cli": b"-a", b"ldapsearch": b"-w", b"ldapmodify": b"-w"}
+_SHORT_FLAGS = {b"sshpass": b"-p", b"redis-cli": b"-a", b"ldapsearch": b"-w", b"ldapmodify": b"-w", b"ldapadd": b"-w"}
 _DATABASE = re.compile(rb"(?:mysql|mariadb)[\w-]{0,16}").fullmatch
+
+
+_REST = re.compile(rb"\S*")
 
 
 class Pattern:
@@ -79,8 +91,15 @@ class Pattern:
             raise ValueError("it repeats something that repeats itself, which can take for ever")
 
     def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
+        """Where it matches, window by window; a match at a window's end goes on to the end of the word."""
         group = 1 if self.compiled.groups else 0
-        return _find(self.compiled, text, group)
+        for start in range(0, max(1, len(text) - OVERLAP), WINDOW - OVERLAP):
+            for match in self.compiled.finditer(text[start : start + WINDOW]):
+                first, last = match.span(group)
+                if last == WINDOW and (rest := _REST.match(text, start + last)):
+                    last = rest.end() - start
+                if first < last:
+                    yield start + first, start + last
 
 
 def _nests_repetitions(text: str) -> bool:
@@ -98,15 +117,6 @@ def _nests_repetitions(text: str) -> bool:
         return False
 
     return walk(parser.parse(text), False)
-
-
-def _find(compiled: re.Pattern[bytes], text: bytes, group: int) -> Iterator[tuple[int, int]]:
-    """Spans of a group, window by window."""
-    for start in range(0, max(1, len(text) - OVERLAP), WINDOW - OVERLAP):
-        for match in compiled.finditer(text[start : start + WINDOW]):
-            first, last = match.span(group)
-            if first < last:
-                yield start + first, start + last
 
 
 def _replace(text: bytes, spans: list[tuple[int, int]]) -> tuple[bytes, int]:
@@ -178,18 +188,20 @@ def _clean(value: bytes, before: bytes, short: bytes | None, database: bool) -> 
         return b"-p" + REPLACEMENT, 1
     if _USER_FLAG(before) and (match := _USER_PASSWORD(value)):
         return match[1] + REPLACEMENT, 1
-    if not _SHELL_FLAG(before) and (assignment := _ASSIGNMENT(value)):
-        if assignment.end() == len(value):
-            return value, 0
-        return assignment[0] + REPLACEMENT, 1
-    if not _HINTS.search(value.lower()):
+    lower = value.lower()
+    if not _HINTS.search(lower):
         return value, 0
-    spans = [span for pattern in _EMBEDDED for span in _find(pattern, value, 1)]
+    if not _SHELL_FLAG(before) and (assignment := _ASSIGNMENT(lower)):
+        end = assignment.end()
+        return (value[:end] + REPLACEMENT, 1) if end < len(value) else (value, 0)
+    spans = [
+        match.span(1) for hints, find in _EMBEDDED if any(hint in lower for hint in hints) for match in find(lower)
+    ]
     return _replace(value, spans) if spans else (value, 0)
 
 
 def _is_secret_flag(value: bytes) -> bool:
-    return value.startswith(b"-") and len(value) < 128 and _SECRET_FLAG(value) is not None
+    return value.startswith(b"-") and len(value) < 128 and _SECRET_FLAG(value.lower()) is not None
 
 
 def _apply_pattern(pattern: Pattern, arguments: list[bytes]) -> tuple[list[bytes], int]:

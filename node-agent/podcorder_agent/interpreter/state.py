@@ -30,6 +30,7 @@ def save(interpreter: Interpreter) -> dict[str, Any]:
         "sequences": [[generation, each.snapshot()] for generation, each in interpreter.sequences.items()],
         "account": interpreter.account.snapshot(),
         "segments": [[index, each[:]] for index, each in interpreter.segments.seen.items()],
+        "dropped": list(interpreter.segments.dropped),
         "slots": [[number, each.raw] for number, each in interpreter.slots.items()],
         "configured": list(map(list, interpreter.configured.items())),
         "capabilities": dict(interpreter.capabilities),
@@ -52,6 +53,7 @@ def load(interpreter: Interpreter, saved: Any) -> None:
     }
     interpreter.account = Account.restore(saved["account"])
     interpreter.segments.seen = {int(index): list(each) for index, each in saved["segments"]}
+    interpreter.segments.dropped = {int(index): None for index in saved["dropped"]}
     interpreter.slots = {int(number): Slot.parse(raw, interpreter.redaction) for number, raw in saved["slots"]}
     interpreter.configured = {int(number): int(time) for number, time in saved["configured"]}
     interpreter.capabilities = dict(saved["capabilities"])

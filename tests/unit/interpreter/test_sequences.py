@@ -1,0 +1,59 @@
+"""Repeats are dropped exactly, in whatever order ids arrive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fixtures.journals import record_open, ring
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podcorder_agent.interpreter.sequences import MOST_HOLES, Sequence, Sequences
+
+
+@given(st.lists(st.integers(0, 60), max_size=80))
+def test_an_id_is_admitted_once(ids: list[int]) -> None:
+    """Of every id the first one counts and the others do not; 0 is no id."""
+    sequence, known = Sequence("x."), {0}
+    for each in ids:
+        assert sequence.admit(each) is (each not in known)
+        known.add(each)
+
+
+@given(st.lists(st.integers(1, 60), max_size=40), st.lists(st.integers(1, 60), max_size=40))
+def test_a_snapshot_remembers_them_all(before: list[int], after: list[int]) -> None:
+    """Going on from a snapshot is going on."""
+    sequences = Sequences(7)
+    for each in before:
+        sequences[3].admit(each)
+    again = Sequences.restore(7, sequences.snapshot())
+    assert again[3].prefix == sequences[3].prefix
+    assert [again[3].admit(each) for each in after] == [sequences[3].admit(each) for each in after]
+
+
+def test_holes_are_bounded() -> None:
+    """A CPU that loses every other record for ever does not grow, and what is new is still admitted."""
+    sequence = Sequence("x.")
+    for each in range(2, 20 * MOST_HOLES, 2):
+        assert sequence.admit(each)
+    assert len(sequence.holes) <= MOST_HOLES
+    assert sequence.admit(sequence.high - 1)
+    assert not sequence.admit(1)
+
+
+def test_the_same_bytes_twice_are_one_record(feed: Any) -> None:
+    """After a crash the ring's bytes may be journaled again."""
+    payload = ring(*(record_open(sequence=each, cpu=each % 2) for each in (1, 3, 2, 4, 6)))
+    first = feed.frame(1, payload)
+    assert len(first) == 6
+    assert feed.frame(1, payload) == []
+    assert feed.interpreter.duplicates == 5
+    assert len({each.id for each in first}) == 6
+
+
+def test_another_load_counts_anew(feed: Any) -> None:
+    """Ids belong to a load generation."""
+    feed.record(record_open)
+    feed.turn(generation=5)
+    found = feed.records(record_open(sequence=1))
+    assert [each.id for each in found if each.NAME == "podcorder.file.open"] == ["0000000000000005.0.1"]
