@@ -15,6 +15,12 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+/*
+ * A function the verifier checks once by itself, not again at every call: loops
+ * in it cost their price once. Its arguments may be numbers or map values.
+ */
+#define __checked_once __attribute__((noinline))
+
 #ifdef DEBUG
 #define LICENSE_TEXT "GPL"		/* bpf_printk is for GPL programs alone */
 #define debug(...) bpf_printk(__VA_ARGS__)

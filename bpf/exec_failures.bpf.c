@@ -14,7 +14,9 @@ struct exec_failed_scratch {
 	struct exec_failed_record record;
 	/* filename and argv; the slack lets the verifier see every write inside */
 	char tail[PATH_SIZE + FAILED_ARGV_SIZE + ARGUMENT_SIZE];
+	/* in memory, not in registers: see walk_up() */
 	__u32 at;
+	__u32 flags;		/* RECORD_* */
 };
 
 struct {
@@ -28,28 +30,28 @@ struct {
  * The n-th pointer of the caller's argv, 0 at its end or where it cannot be
  * read; the latter sets RECORD_UNREADABLE.
  */
-static __always_inline __u64 read_pointer(__u64 argv, int n, bool compat, __u32 *flags)
+static __always_inline __u64 read_pointer(struct exec_failed_scratch *scratch, __u64 argv, int n,
+					  bool compat)
 {
 	__u64 pointer = 0;
 	long failed = compat ? bpf_probe_read_user(&pointer, 4, (void *)(argv + 4 * n)) :
 			       bpf_probe_read_user(&pointer, 8, (void *)(argv + 8 * n));
 
 	if (failed) {
-		*flags |= RECORD_UNREADABLE;
+		scratch->flags |= RECORD_UNREADABLE;
 		return 0;
 	}
 	return pointer;
 }
 
-static __always_inline __u32 read_arguments(struct exec_failed_scratch *scratch, __u64 argv,
-					    bool compat)
+static __always_inline void read_arguments(struct exec_failed_scratch *scratch, __u64 argv,
+					   bool compat)
 {
-	__u32 flags = 0, argc = 0;
+	__u32 argc = 0;
 	int i;
 
 	for (i = 0; i <= FAILED_ARGUMENTS; i++) {
-		__u64 pointer = read_pointer(argv, i, compat, &flags);
-		/* kept in the scratch, not in a register: see walk_path() */
+		__u64 pointer = read_pointer(scratch, argv, i, compat);
 		__u32 at = scratch->at;
 		long length;
 
@@ -57,22 +59,21 @@ static __always_inline __u32 read_arguments(struct exec_failed_scratch *scratch,
 			break;
 		argc++;
 		if (i == FAILED_ARGUMENTS || at >= PATH_SIZE + FAILED_ARGV_SIZE) {
-			flags |= RECORD_TRUNCATED;
+			scratch->flags |= RECORD_TRUNCATED;
 			break;
 		}
 		length = bpf_probe_read_user_str(&scratch->tail[at], ARGUMENT_SIZE, (void *)pointer);
 		if (length < 1) {
 			/* an empty string keeps the place of what could not be read */
-			flags |= RECORD_UNREADABLE;
+			scratch->flags |= RECORD_UNREADABLE;
 			scratch->tail[at] = 0;
 			length = 1;
 		}
 		if (length == ARGUMENT_SIZE)
-			flags |= RECORD_TRUNCATED;
+			scratch->flags |= RECORD_TRUNCATED;
 		scratch->at = at + length;
 	}
 	scratch->record.argc = argc;
-	return flags;
 }
 
 /* Tail-called at the exit of execve and execveat. */
@@ -83,7 +84,7 @@ int record_exec_failed(__u64 *ctx)
 	struct exec_failed_scratch *scratch;
 	struct exec_failed_record *record;
 	struct subject subject = {};
-	__u32 zero = 0, flags, size;
+	__u32 zero = 0, size;
 	__s64 result = ctx[1];
 	long length;
 	bool compat;
@@ -98,18 +99,18 @@ int record_exec_failed(__u64 *ctx)
 	compat = is_compat(subject.task);
 	first = call_of(regs, compat) == CALL_EXECVEAT ? 1 : 0;
 
-	flags = RECORD_UNSETTLED | (compat ? RECORD_COMPAT : 0);
+	scratch->flags = RECORD_UNSETTLED | (compat ? RECORD_COMPAT : 0);
 	length = bpf_probe_read_user_str(scratch->tail, PATH_SIZE,
 					 (void *)syscall_argument(regs, first, compat));
 	if (length < 1) {
-		flags |= RECORD_UNREADABLE;
+		scratch->flags |= RECORD_UNREADABLE;
 		length = 1;
 	}
 	if (length == PATH_SIZE)
-		flags |= RECORD_TRUNCATED;
+		scratch->flags |= RECORD_TRUNCATED;
 	record->filename_length = length - 1;
 	scratch->at = length - 1;
-	flags |= read_arguments(scratch, syscall_argument(regs, first + 1, compat), compat);
+	read_arguments(scratch, syscall_argument(regs, first + 1, compat), compat);
 	record->error = result;
 	record->reserved = 0;
 	record->argv_length = scratch->at - record->filename_length;
@@ -119,7 +120,7 @@ int record_exec_failed(__u64 *ctx)
 		return 0;	/* at never passes the tail */
 	if (!begin_record(&record->header, &subject, CLASS_EXEC_FAILED, size))
 		return 0;
-	record->header.flags |= flags;
+	record->header.flags |= scratch->flags;
 	submit_record(&record->header, size);
 	return 0;
 }

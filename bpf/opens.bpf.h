@@ -94,7 +94,7 @@ static __always_inline int record_opened(struct subject *subject, struct file *f
 	record->open_flags = BPF_CORE_READ(file, f_flags);
 	if (!wants_access(subject->slot, record->open_flags))
 		return 0;
-	walk_path(&scratch->walked, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+	walk_path(&scratch->walked, &file->f_path);
 	start = scratch->walked.start;
 	if (start > PATH_SIZE)
 		return 0;	/* walk_path() never does */

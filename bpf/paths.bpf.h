@@ -29,11 +29,11 @@ static __always_inline bool is_directory(struct dentry *dentry)
  * unknown number each time, so that the verifier sees the same state on every
  * way through the loop and does not follow each of them to the end.
  */
-static __noinline int walk_path(struct path_buffer *buffer, struct dentry *dentry,
-				struct vfsmount *vfsmount)
+__checked_once int walk_up(struct path_buffer *buffer, unsigned long start, unsigned long around)
 {
-	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	struct dentry *mount_root = BPF_CORE_READ(vfsmount, mnt_root);
+	struct mount *mount = (void *)around - bpf_core_field_offset(struct mount, mnt);
+	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
+	struct dentry *dentry = (void *)start;
 	int i;
 
 	if (!buffer)
@@ -76,6 +76,12 @@ rooted:
 whole:
 	buffer->truncated = 0;
 	return 0;
+}
+
+static __always_inline void walk_path(struct path_buffer *buffer, struct path *path)
+{
+	walk_up(buffer, (unsigned long)BPF_CORE_READ(path, dentry),
+		(unsigned long)BPF_CORE_READ(path, mnt));
 }
 
 /* Whether the slot wants this path: the longest matching prefix decides. */

@@ -13,6 +13,9 @@ struct exec_scratch {
 	/* path, filename, interpreter, cwd, argv; the slack lets the verifier see every write inside */
 	char tail[EXEC_TAIL_SIZE + PATH_SIZE];
 	struct path_buffer path;
+	/* in memory, not in registers, so that the verifier does not follow each combination */
+	__u32 at;		/* where the next tail goes */
+	__u32 flags;		/* RECORD_* */
 };
 
 /* A plain array indexed by CPU: a per-CPU value ends at 32 KiB. The loader sets the number of CPUs. */
@@ -61,63 +64,65 @@ static __always_inline void read_executable(struct exec_record *record, struct f
 }
 
 /* Append what walk_path() found; returns its length. */
-static __always_inline __u32 append_path(struct exec_scratch *scratch, __u32 at)
+static __always_inline __u16 append_path(struct exec_scratch *scratch)
 {
-	__u32 start = scratch->path.start & (2 * PATH_SIZE - 1);
+	__u32 start = scratch->path.start, at = scratch->at;
 	__u32 length;
 
 	if (start >= PATH_SIZE || at >= EXEC_TAIL_SIZE)
 		return 0;
 	length = PATH_SIZE - start;
 	if (bpf_probe_read_kernel(&scratch->tail[at], length, &scratch->path.bytes[start])) {
-		scratch->record.header.flags |= RECORD_UNREADABLE;
+		scratch->flags |= RECORD_UNREADABLE;
 		return 0;
 	}
+	scratch->at = at + length;
 	return length;
 }
 
-static __always_inline __u32 append_string(struct exec_scratch *scratch, __u32 at,
-					   const char *string, __u32 *flags)
+static __always_inline __u16 append_string(struct exec_scratch *scratch, const char *string)
 {
+	__u32 at = scratch->at;
 	long length;
 
 	if (at >= EXEC_TAIL_SIZE)
 		return 0;
 	length = bpf_probe_read_kernel_str(&scratch->tail[at], PATH_SIZE, string);
 	if (length < 1) {
-		*flags |= RECORD_UNREADABLE;
+		scratch->flags |= RECORD_UNREADABLE;
 		return 0;
 	}
 	if (length == PATH_SIZE)
-		*flags |= RECORD_TRUNCATED;
-	return (length - 1) & (PATH_SIZE - 1);
+		scratch->flags |= RECORD_TRUNCATED;
+	scratch->at = at + length - 1;
+	return length - 1;
 }
 
-static __always_inline __u32 append_argv(struct exec_scratch *scratch, __u32 at,
-					 struct task_struct *task, __u32 *flags)
+static __always_inline __u32 append_argv(struct exec_scratch *scratch, struct task_struct *task)
 {
 	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
-	unsigned long end = BPF_CORE_READ(task, mm, arg_end);
-	__u32 length = end - start;
+	__u32 length = BPF_CORE_READ(task, mm, arg_end) - start;
+	__u32 at = scratch->at;
 
 	scratch->record.argv_total = length;
 	if (length > ARGV_SIZE) {
-		*flags |= RECORD_TRUNCATED;
+		scratch->flags |= RECORD_TRUNCATED;
 		length = ARGV_SIZE;
 	}
 	if (at > 4 * PATH_SIZE)
 		return 0;
 	if (bpf_probe_read_user(&scratch->tail[at], length, (void *)start)) {
-		*flags |= RECORD_UNREADABLE;
+		scratch->flags |= RECORD_UNREADABLE;
 		return 0;
 	}
+	scratch->at = at + length;
 	return length;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), at, flags = 0, size;
+	__u32 cpu = bpf_get_smp_processor_id(), size;
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	struct file *file = BPF_CORE_READ(bprm, file);
 	const char *filename, *interp;
@@ -133,35 +138,39 @@ int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_bi
 		return 0;
 	}
 	record = &scratch->record;
+	scratch->flags = 0;
+	scratch->at = 0;
 
-	walk_path(&scratch->path, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt));
+	walk_path(&scratch->path, &file->f_path);
 	if (scratch->path.truncated)
-		flags |= RECORD_TRUNCATED;
+		scratch->flags |= RECORD_TRUNCATED;
 	read_executable(record, file, &scratch->path);
-	at = record->path_length = append_path(scratch, 0);
+	record->path_length = append_path(scratch);
 
 	filename = BPF_CORE_READ(bprm, filename);
 	interp = BPF_CORE_READ(bprm, interp);
-	at += record->filename_length = append_string(scratch, at, filename, &flags);
+	record->filename_length = append_string(scratch, filename);
 	record->interpreter_length = 0;
 	if (interp != filename) {
 		record->exec_flags |= EXEC_SCRIPT;
-		at += record->interpreter_length = append_string(scratch, at, interp, &flags);
+		record->interpreter_length = append_string(scratch, interp);
 	}
-	walk_path(&scratch->path, BPF_CORE_READ(fs, pwd.dentry), BPF_CORE_READ(fs, pwd.mnt));
-	at += record->cwd_length = append_path(scratch, at);
-	at += record->argv_length = append_argv(scratch, at, task, &flags);
+	walk_path(&scratch->path, &fs->pwd);
+	if (scratch->path.truncated)
+		scratch->flags |= RECORD_TRUNCATED;
+	record->cwd_length = append_path(scratch);
+	record->argv_length = append_argv(scratch, task);
 
 	record->argc = BPF_CORE_READ(bprm, argc);
 	record->old_pid = old_pid;
 	read_identity(record, task);
 
-	size = sizeof(*record) + at;
+	size = sizeof(*record) + scratch->at;
 	if (size > sizeof(*record) + EXEC_TAIL_SIZE)
-		return 0;	/* at is a sum of bounded lengths: never */
+		return 0;	/* a sum of bounded lengths: never */
 	if (!begin_record(&record->header, &subject, CLASS_EXEC, size))
 		return 0;
-	record->header.flags |= flags;
+	record->header.flags |= scratch->flags;
 	submit_record(&record->header, size);
 	return 0;
 }

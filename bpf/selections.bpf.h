@@ -38,42 +38,46 @@ static __always_inline struct selection *selection_of(__u64 cgroup_id)
 }
 
 /*
- * A process nobody has placed yet: its root is the topmost ancestor that is
- * still inside the container, found by walking up the real parents.
+ * Place the current process, which has no session yet: its root is the topmost
+ * ancestor still inside the container, found by walking up the real parents.
  */
-static __noinline int place_session(struct task_struct *task, struct selection *selection,
-				    __u64 start, __u32 tgid)
+__checked_once int place_session(struct selection *selection)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct session placed = {};
-	struct task_struct *leader;
+	__u32 tgid = BPF_CORE_READ(leader, tgid);
 	int i;
 
 	if (!selection)
 		return 0;
-	leader = task->group_leader;
 	placed.container_id = selection->container_id;
-	placed.process_start = start;
-	placed.session_start = start;
+	placed.process_start = BPF_CORE_READ(leader, start_boottime);
+	placed.session_start = placed.process_start;
 	placed.session_root = tgid;
 	for (i = 0; i < ANCESTORS_MAX; i++) {
-		struct task_struct *parent = leader->real_parent->group_leader;
-		__u32 parent_tgid = parent->tgid;
-		struct session *known;
+		/*
+		 * Read by helper: for each direct read of a trusted pointer the verifier searches
+		 * all of the kernel's types by name, 32 times over.
+		 */
+		struct task_struct *parent = BPF_CORE_READ(leader, real_parent, group_leader);
+		__u32 parent_tgid = BPF_CORE_READ(parent, tgid);
 		struct selection *around;
+		struct session *known;
 
 		if (!parent_tgid)	/* the idle task above init */
 			break;
-		around = selection_of(cgroup_id_of(parent));
+		around = selection_of(BPF_CORE_READ(parent, cgroups, dfl_cgrp, kn, id));
 		if (!around || around->container_id != placed.container_id)
 			break;
+		placed.session_start = BPF_CORE_READ(parent, start_boottime);
+		placed.session_root = parent_tgid;
 		known = bpf_map_lookup_elem(&sessions, &parent_tgid);
 		if (known && known->container_id == placed.container_id) {
 			placed.session_start = known->session_start;
 			placed.session_root = known->session_root;
 			break;
 		}
-		placed.session_start = parent->start_boottime;
-		placed.session_root = parent_tgid;
 		leader = parent;
 	}
 	if (placed.session_start < selection->since)
@@ -81,44 +85,36 @@ static __noinline int place_session(struct task_struct *task, struct selection *
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
 }
 
+/* The current process's session. */
 static __always_inline struct session *session_of(struct task_struct *task,
 						  struct selection *selection)
 {
-	__u32 tgid = task->tgid;
 	__u64 start = process_start_of(task);
+	__u32 tgid = task->tgid;
 	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
 
 	if (session && (session->flags & SESSION_IGNORE ||
 			(session->container_id == selection->container_id &&
 			 session->process_start == start)))
 		return session;
-	place_session(task, selection, start, tgid);
+	place_session(selection);
 	return bpf_map_lookup_elem(&sessions, &tgid);
 }
 
-/* Fill the subject for a task if events of this class are wanted from it. */
-static __always_inline bool select_task(struct subject *subject, struct task_struct *task,
-					__u64 cgroup_id, __u32 class)
+/* Fill the subject if events of this class are wanted from the current task. */
+static __always_inline bool select_current(struct subject *subject, __u32 class)
 {
-	struct selection *selection = selection_of(cgroup_id);
-
-	if (!selection)
+	subject->task = bpf_get_current_task_btf();
+	subject->cgroup_id = bpf_get_current_cgroup_id();
+	subject->selection = selection_of(subject->cgroup_id);
+	if (!subject->selection)
 		return false;
-	subject->task = task;
-	subject->cgroup_id = cgroup_id;
-	subject->selection = selection;
-	subject->slot_id = selection->slot;
+	subject->slot_id = subject->selection->slot;
 	subject->slot = bpf_map_lookup_elem(&slots, &subject->slot_id);
 	if (!subject->slot || !(subject->slot->events & (1U << class)))
 		return false;
-	subject->session = session_of(task, selection);
+	subject->session = session_of(subject->task, subject->selection);
 	return !(subject->session && subject->session->flags & SESSION_IGNORE);
-}
-
-static __always_inline bool select_current(struct subject *subject, __u32 class)
-{
-	return select_task(subject, bpf_get_current_task_btf(),
-			   bpf_get_current_cgroup_id(), class);
 }
 
 #endif /* PODCORDER_SELECTIONS_BPF_H */
