@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.recordings import Recording
+
 from podcorder_agent.interpreter.events import (
     FileOpen,
     FileOpenFailed,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fixtures.recordings import Recording, assert_law
+
 from podcorder_agent.interpreter.events import (
     Event,
     FileOpen,
