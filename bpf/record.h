@@ -74,7 +74,7 @@ struct record_header {
 	__u16 slot;
 	__u32 reserved;
 	char  comm[COMM_SIZE];	/* not always NUL-terminated */
-};				/* 112 bytes */
+};				/* 104 bytes */
 
 /* exec_record.exec_flags */
 #define EXEC_FROM_MEMORY	(1 << 0)	/* memfd or another file without a name */
@@ -100,7 +100,7 @@ struct exec_record {
 	__u32 argv_length;	/* NUL-terminated strings, one after another */
 	__u16 path_length;	/* resolved path of the executable; 0: no name */
 	__u16 filename_length;	/* as given to execve: the script where one was run */
-	__u16 interpreter_length; /* as named by the script's first line, else = filename */
+	__u16 interpreter_length; /* as named by the script's first line; 0: no script */
 	__u16 cwd_length;
 };
 
