@@ -40,12 +40,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="deliver everything there is, then exit. The recorder moves the journal's checkpoint: where none runs, the "
-        "checkpoint stays, and the same is delivered again the next time, under the same record ids",
+        help="deliver everything there is, then exit. The recorder moves the journal's checkpoint: where none runs, "
+        "the checkpoint stays, and the same is delivered again the next time, under the same record ids",
     )
     parser.add_argument("--user", type=int, metavar="UID", help="drop root's privileges and run as this uid")
     parser.add_argument(
-        "--drain", type=float, default=10.0, metavar="SECONDS", help="time to deliver the rest at SIGTERM (10)"
+        "--drain", type=float, default=10.0, metavar="SECONDS", help="for the rest at SIGTERM (default: 10)"
     )
     return parser.parse_args(arguments)
 

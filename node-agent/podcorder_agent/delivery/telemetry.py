@@ -15,6 +15,8 @@ from podcorder_agent.delivery.settings import GRPC
 if TYPE_CHECKING:
     from podcorder_agent.delivery.exporter import Exporter
 
+logger = logging.getLogger(__name__)
+
 CLOSING_SECONDS = 3.0
 """How long the last spans and metrics may take: they are worth less than a quick end."""
 
@@ -48,7 +50,11 @@ def start_telemetry(environment: Mapping[str, str], to: str | None, exporter: Ex
             protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or environment.get(
                 "OTEL_EXPORTER_OTLP_PROTOCOL"
             )
-            closers.append(start(protocol == GRPC, base, exporter, environment))
+            try:
+                closers.append(start(protocol == GRPC, base, exporter, environment))
+            except Exception as error:
+                # Records go out without them; what the SDK makes of odd settings is its own.
+                logger.warning("There are no %s: the OpenTelemetry SDK says %s.", signal.lower(), error)
     return Telemetry(closers)
 
 
@@ -66,6 +72,16 @@ def _endpoint(grpc: bool, base: str | None, path: str) -> str | None:
     return base if grpc or base is None else base.rstrip("/") + path
 
 
+def _compression(environment: Mapping[str, str], signal: str) -> Any:
+    """For gRPC: the SDK does not know `none`."""
+    import grpc
+
+    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION") or environment.get(
+        "OTEL_EXPORTER_OTLP_COMPRESSION"
+    )
+    return grpc.Compression.Gzip if own == "gzip" else grpc.Compression.NoCompression
+
+
 def _start_traces(
     grpc: bool, base: str | None, exporter: Exporter, environment: Mapping[str, str]
 ) -> Callable[[], object]:
@@ -76,7 +92,7 @@ def _start_traces(
     if grpc:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 
-        processor = BatchSpanProcessor(GrpcSpanExporter(endpoint=base))
+        processor = BatchSpanProcessor(GrpcSpanExporter(endpoint=base, compression=_compression(environment, "TRACES")))
     else:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -95,7 +111,7 @@ def _start_metrics(
     if grpc:
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
 
-        sink = GrpcMetricExporter(endpoint=base)
+        sink = GrpcMetricExporter(endpoint=base, compression=_compression(environment, "METRICS"))
     else:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
