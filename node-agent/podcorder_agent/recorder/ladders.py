@@ -43,7 +43,7 @@ CONTAINERS = Capability(
 )
 SYSCALLS = Capability(
     "syscalls",
-    frozenset({"exec_failed", "open", "open_failed", "accept"}),
+    frozenset({"exec_failed", "open", "open_failed", "connect", "listen", "accept"}),
     (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),),
 )
 PROCESSES = Capability(
@@ -82,5 +82,84 @@ FILES_IO_URING = Capability(
     ),
 )
 
-LADDERS: tuple[Capability, ...] = (CONTAINERS, PROCESSES, SYSCALLS, EXEC_FAILURES, FILES, FILES_IO_URING)
+NETWORK_TCP = Capability(
+    "network_tcp",
+    frozenset({"connect", "listen"}),
+    (
+        Rung(
+            "tp_btf",
+            "network_tcp",
+            {"record_tcp_state": "connect", "record_io_uring_connect": "connect"},
+            handlers={3: "record_connect_call"},
+        ),
+        Rung(
+            "tp_btf_calls",
+            "network_tcp",
+            {"record_tcp_state": "connect"},
+            handlers={3: "record_connect_call"},
+            limits="connects through io_uring that never leave the machine are not seen",
+        ),
+    ),
+    requires="syscalls",
+)
+NETWORK_ACCEPT = Capability(
+    "network_accept",
+    frozenset({"accept"}),
+    (
+        Rung(
+            "tp_btf",
+            "network_accept",
+            {"record_io_uring_accept": "accept", "note_io_uring_multishot": "accept"},
+            handlers={2: "record_accept_call"},
+        ),
+        Rung(
+            "tp_btf_single",
+            "network_accept",
+            {"record_io_uring_single_accept": "accept"},
+            handlers={2: "record_accept_call"},
+            limits="of an io_uring accept that goes on, the later connections are not seen",
+        ),
+        Rung(
+            "tp_btf_calls",
+            "network_accept",
+            handlers={2: "record_accept_call"},
+            limits="accepts through io_uring are not seen",
+        ),
+    ),
+    requires="syscalls",
+)
+NETWORK_UDP = Capability(
+    "network_udp",
+    frozenset({"datagram"}),
+    (
+        Rung(
+            "tp_btf",
+            "network_udp",
+            {
+                "note_route4": "datagram",
+                "note_route6": "datagram",
+                "note_queued_datagram": "datagram",
+                "record_datagram": "datagram",
+            },
+        ),
+        Rung(
+            "tp_btf_queue",
+            "network_udp",
+            {"record_queued_datagram": "datagram"},
+            limits="only datagrams that reach a device are seen, and their result is not",
+        ),
+    ),
+)
+
+LADDERS: tuple[Capability, ...] = (
+    CONTAINERS,
+    PROCESSES,
+    SYSCALLS,
+    EXEC_FAILURES,
+    FILES,
+    FILES_IO_URING,
+    NETWORK_TCP,
+    NETWORK_ACCEPT,
+    NETWORK_UDP,
+)
 """In the order in which they are attached; they are detached in reverse."""
