@@ -1,0 +1,186 @@
+"""The network programs alone on a real kernel: loaded, attached, and what stands in their ring afterwards."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fixtures.recordings import Cgroup, mount_bpffs
+
+from podcorder_agent.recorder.attachments import Attachments
+from podcorder_agent.recorder.classes import CLASSES, NUMBERS
+from podcorder_agent.recorder.filters import compile_settings
+from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
+from podcorder_agent.recorder.ladders import Capability, Rung
+from podcorder_agent.recorder.loaders import CoreLoader
+from podcorder_agent.recorder.pins import Pins
+from podcorder_agent.recorder.rings import Ring
+
+HEADER = struct.Struct("=BBHI6Q6IHHI16s")
+ENDS = struct.Struct("=Qi4HI16s16s")
+RING_HEADER = 8
+LOSSES = 6
+NETWORK_CLASSES = ("connect", "accept", "listen", "datagram")
+UNSETTLED, COMPAT, IO_URING = 1, 16, 32
+WORKLOADS = Path(__file__).parent / "workloads"
+
+SYSCALLS = Capability("syscalls", frozenset(), (Rung("tp_btf", "syscalls", {"dispatch_syscall": "connect"}),))
+TCP = Capability(
+    "tcp",
+    frozenset(),
+    (
+        Rung(
+            "tp_btf",
+            "network_tcp",
+            {"record_tcp_state": "connect", "record_io_uring_connect": "connect"},
+            {3: "record_connect_call"},
+        ),
+    ),
+)
+ACCEPTS = Capability(
+    "accepts",
+    frozenset(),
+    (
+        Rung(
+            "tp_btf",
+            "network_accept",
+            {"record_io_uring_accept": "accept", "note_io_uring_multishot": "accept"},
+            {2: "record_accept_call"},
+        ),
+    ),
+)
+UDP = Capability(
+    "udp",
+    frozenset(),
+    (
+        Rung(
+            "tp_btf",
+            "network_udp",
+            dict.fromkeys(("note_route4", "note_route6", "note_queued_datagram", "record_datagram"), "datagram"),
+        ),
+    ),
+)
+UDP_BY_PACKET = Capability(
+    "udp", frozenset(), (Rung("packets", "network_udp", {"record_queued_datagram": "datagram"}),)
+)
+
+
+class NetworkRecord(NamedTuple):
+    """One record, decoded from bpf/record.h without the interpreter's help."""
+
+    kind: str
+    flags: int
+    tgid: int
+    pid: int
+    ppid: int
+    comm: str
+    latency: int
+    result: int
+    family: int
+    protocol: int
+    local: str
+    local_port: int
+    peer: str
+    peer_port: int
+
+
+def decode(data: memoryview) -> NetworkRecord:
+    _, number, flags, size, *rest = HEADER.unpack_from(data)
+    assert size == len(data) == HEADER.size + ENDS.size
+    _, tgid, pid, ppid = rest[6:10]
+    comm = rest[-1].rstrip(b"\0").decode()
+    latency, result, family, protocol, local_port, peer_port, _, local, peer = ENDS.unpack_from(data, HEADER.size)
+    length = 4 if family == 2 else 16
+    ends = [str(ipaddress.ip_address(bytes(each[:length]))) for each in (local, peer)]
+    return NetworkRecord(
+        CLASSES[number], flags, tgid, pid, ppid, comm, latency, result, family, protocol,
+        ends[0], local_port, ends[1], peer_port,
+    )  # fmt: skip
+
+
+class NetworkPrograms:
+    """Programs attached for a cgroup and a network namespace of their own; nothing leaves this machine."""
+
+    def __init__(self, *capabilities: Capability, ring_bytes: int = 4 * 1024 * 1024, **settings: Any) -> None:
+        mount_bpffs()
+        name = f"podcorder-network-{uuid.uuid4().hex[:8]}"
+        self.pins = Pins(Path("/sys/fs/bpf") / name)
+        self.pins.prepare()
+        loader = CoreLoader()
+        loader.make_maps(self.pins, ring_bytes)
+        make_skipped_map(self.pins)
+        self.maps = KernelMaps(self.pins)
+        self.maps.begin(1)
+        self.maps.set_slot(0, compile_settings(0, {"events": list(NETWORK_CLASSES)} | settings))
+        self.attachments = Attachments(loader, self.pins, self.maps, (SYSCALLS, *capabilities))
+        self.attachments.apply(-1 & 0x7FF)
+        states = {key: state["reason"] for key, state in self.attachments.states.items() if state["state"] != "Active"}
+        assert not states, states
+        self.ring = Ring(self.maps.events)
+        self.cgroup = Cgroup(name)
+        self.maps.select(self.cgroup.id, self.cgroup.id, 0)
+
+    def close(self) -> None:
+        self.attachments.detach_all()
+        self.pins.remove()
+        self.pins.close()
+        self.cgroup.remove()
+
+    def run(self, *command: str | Path) -> list[str]:
+        """Words that a command printed, run in the cgroup and with a loopback device that is its alone."""
+        shell = 'ip link set lo up && exec "$@"'
+        return self.cgroup.run("unshare", "-n", "sh", "-c", shell, "sh", *command).split()
+
+    def run_python(self, script: str, *arguments: str) -> list[str]:
+        preamble = "import errno, os, select, socket, struct, subprocess, sys, threading, time\nfrom socket import *\n"
+        return self.run(sys.executable, "-c", preamble + textwrap.dedent(script), *arguments)
+
+    def records(self, kind: str | None = None) -> list[NetworkRecord]:
+        """All records waiting in the ring, of one class if told; they stay there."""
+        found: list[NetworkRecord] = []
+        piece = self.ring.next_piece(self.ring.size)
+        data = piece.data if piece else memoryview(b"")
+        while data:
+            length = int.from_bytes(data[:4], "little") & 0x3FFFFFFF
+            found.append(decode(data[RING_HEADER : RING_HEADER + length]))
+            data = data[RING_HEADER + ((length + 7) & ~7) :]
+        return [each for each in found if kind in (None, each.kind)]
+
+    def counted(self, kind: str) -> tuple[int, int]:
+        """Generated and lost records of a class; what the kernel skipped counts as both."""
+        counters = self.maps.counters()
+        skipped = self.attachments.skipped()[NUMBERS[kind]]
+        return counters.generated[NUMBERS[kind]] + skipped, sum(counters.lost[NUMBERS[kind]]) + skipped
+
+
+def build(directory: Path, source: str, *flags: str) -> Path:
+    """A workload compiled for one test."""
+    program = directory / (source.removesuffix(".c") + "".join(flags).replace("-", "_"))
+    libraries = [flag for flag in flags if flag.startswith("-l")]
+    others = [flag for flag in flags if flag not in libraries]
+    command: Sequence[str | Path] = [
+        "cc", "-O1", "-Wall", "-Wextra", "-Werror", *others, WORKLOADS / source, "-o", program, *libraries,
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    return program
+
+
+def assert_root() -> None:
+    assert os.geteuid() == 0, "these tests load BPF programs: run them as root"
+
+
+def wait_until(condition: Any, what: str) -> None:
+    """Poll with a deadline."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
