@@ -211,3 +211,26 @@ def test_half_attached_programs_are_made_whole(record: Record, workloads: Path) 
     found.assert_law()
     assert found.classes[OPEN] >= 101
     assert found.classes[EXIT] == 1
+
+
+def test_socket_path_that_is_too_long(tmp_path: Path) -> None:
+    """A journal whose socket's path the kernel cannot take is refused, and nothing is left pinned."""
+    pins = Path("/sys/fs/bpf/podcorder-test-socket")
+    code, words = refuse(tmp_path / ("long" * 30), pins)
+    assert code == 17
+    assert "control.sock" in words
+    assert not pins.exists()
+
+
+def test_journal_on_a_full_disk(tmp_path: Path) -> None:
+    """A recorder that cannot write its first word does not start, and nothing is left pinned."""
+    pins = Path("/sys/fs/bpf/podcorder-test-full")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=8", "tmpfs", tmp_path], check=True)
+    try:
+        (tmp_path / "filler").write_bytes(bytes(4096))
+        code, words = refuse(tmp_path, pins)
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+    assert code == 26
+    assert "free some space" in words
+    assert not pins.exists()

@@ -56,6 +56,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def record(options: argparse.Namespace) -> None:
     """The whole life of a recorder; raises PodcorderError where it cannot begin."""
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: signals.append(received))
     require_privileges()
     pins = Pins(options.pins.absolute())
     pins.prepare()
@@ -65,24 +68,21 @@ def record(options: argparse.Namespace) -> None:
     install_filter()
     generation = pinned_generation(pins)
     resumed = generation != 0
+    poller = select.epoll()
     try:
         recorder = begin(options, pins, generation)
+        server = listen(options, poller)
+        recorder.note("resumed" if resumed else "started", capabilities=recorder.attachments.states)
     except PodcorderError:
         if not resumed:
             pins.remove()
         raise
-    boot_id, poller = read_boot_id(), select.epoll()
-    group = -1 if options.exporter_gid is None else options.exporter_gid
-    uids = frozenset({0, os.getuid(), os.getuid() if options.exporter_uid is None else options.exporter_uid})
-    mode = 0o600 if len(uids) == 1 and group < 0 else 0o666  # who may really talk is decided by the peer's uid
-    server = ControlServer(options.journal / SOCKET_NAME, uids, mode, group, poller)
-    recorder.note("resumed" if resumed else "started", capabilities=recorder.attachments.states)
-    identity = {"boot_id": boot_id, "generation": recorder.generation, "node": options.node}
+    identity = {"boot_id": read_boot_id(), "generation": recorder.generation, "node": options.node}
     handler = RequestHandler(recorder, cgroup_mount(), identity)
     ready = {"ready": True, "resumed": resumed, **identity, "capabilities": recorder.attachments.states}
     print(json.dumps(ready), flush=True)
     try:
-        serve(recorder, server, handler, poller)
+        serve(recorder, server, handler, poller, signals)
     finally:
         server.close()
 
@@ -115,16 +115,23 @@ def begin(options: argparse.Namespace, pins: Pins, generation: int) -> Recorder:
     return Recorder(journal, options.journal, pins, maps, attachments, generation)
 
 
+def listen(options: argparse.Namespace, poller: select.epoll) -> ControlServer:
+    """Open the control socket to root, ourselves and the exporter."""
+    own, group = os.getuid(), -1 if options.exporter_gid is None else options.exporter_gid
+    uids = frozenset({0, own, own if options.exporter_uid is None else options.exporter_uid})
+    mode = 0o600 if len(uids) == 1 and group < 0 else 0o666  # who may really talk is decided by the peer's uid
+    return ControlServer(options.journal / SOCKET_NAME, uids, mode, group, poller)
+
+
 def read_boot_id() -> str:
     """32 hexadecimal digits."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
 
 
-def serve(recorder: Recorder, server: ControlServer, handler: RequestHandler, poller: select.epoll) -> None:
+def serve(
+    recorder: Recorder, server: ControlServer, handler: RequestHandler, poller: select.epoll, signals: list[int]
+) -> None:
     """Drain, answer and tick until a signal or a `stop`."""
-    signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: signals.append(received))
     for ring in (recorder.lifecycle, recorder.events):
         poller.register(ring.fd, select.EPOLLIN | select.EPOLLET)  # level-triggered it would never rest
     wait = BUSY_SECONDS

@@ -42,6 +42,8 @@ class RequestHandler:
         try:
             if kind == "configure":
                 compile_settings(request["slot"], request.get("settings"))  # refused before it is written down
+            if kind in ("select", "exclude") and self._cgroup_root is None:
+                raise MessageError("no cgroup2 hierarchy is mounted: mount one and start the recorder again")
             if kind in JOURNALED:
                 self._recorder.append_json(FrameKind.REQUEST, {"number": number, "peer_uid": uid, "request": request})
             return self._actions[kind](request)

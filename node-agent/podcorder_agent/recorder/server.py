@@ -17,9 +17,11 @@ SOCKET_NAME = "control.sock"
 CONNECTIONS = 16
 _READ_BYTES = 256 * 1024
 _OUTGOING_LIMIT = 16 * 1024 * 1024
-_ANSWERS_KEPT = 256
+_ANSWERS_KEPT = 64
 """Replies remembered for each client name, so that a repeated number is not done again."""
 _NAMES_KEPT = 64
+_READS = frozenset({"flush", "health"})
+"""They change nothing: asked again they are answered anew."""
 _PEER_CREDENTIALS = struct.Struct("=iII")
 
 Handler = Callable[[int, int, str, Message], Message]
@@ -132,14 +134,19 @@ class ControlServer:
             if not connection.name:
                 raise MessageError("the first request must be `hello`")
             known = self._answers_of(connection.name)
-            if number not in known:
-                fields = handler(number, connection.uid, kind, message)
-                known[number] = encode_message({"number": number, "ok": True, **fields})
+            if number in known:
+                return known[number]
+            answer = encode_message({"number": number, "ok": True, **handler(number, connection.uid, kind, message)})
+            if kind not in _READS:
+                known[number] = answer
                 if len(known) > _ANSWERS_KEPT:
                     known.popitem(last=False)
-            return known[number]
+            return answer
         except (ValueError, RecursionError) as error:
             return encode_message({"number": number if type(number) is int else None, "ok": False, "error": str(error)})
+        except Exception as error:
+            # no request, however odd, may end the recording
+            return encode_message({"number": number, "ok": False, "error": f"the recorder failed: {error!r}"})
 
     def _answers_of(self, name: str) -> OrderedDict[int, bytes]:
         known = self._answers.setdefault(name, OrderedDict())

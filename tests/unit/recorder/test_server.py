@@ -86,11 +86,11 @@ def test_repeated_number_is_not_done_again(serve: Callable[..., Served]) -> None
     for name, count in (("one", 1), ("two", 2)):
         for _ in range(2):
             with served.connect() as connection:
-                connection.sendall(request(1, "hello", name=name) + request(5, "flush"))
+                connection.sendall(request(1, "hello", name=name) + request(5, "fact", subject="a", data=1))
                 data = b""
                 while data.count(b'"number":5') < 1:
                     data += connection.recv(4096)
-        assert [kind for _, kind in served.asked].count("flush") == count
+        assert [kind for _, kind in served.asked].count("fact") == count
 
 
 def test_first_request_is_hello(serve: Callable[..., Served]) -> None:
