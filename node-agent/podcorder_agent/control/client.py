@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from podcorder_agent.control.messages import VERSION, Decoder, Message, MessageError, encode_message
+from podcorder_agent.control.messages import SOCKET_NAME, VERSION, Decoder, Message, MessageError, encode_message
 from podcorder_agent.errors import PodcorderError
 
-SOCKET_NAME = "control.sock"
+__all__ = ["SOCKET_NAME", "ControlClient", "ControlError", "ControlUnreachable"]
 
 
 class ControlError(PodcorderError):

@@ -17,6 +17,9 @@ MESSAGE_LIMIT = 16 * 1024 * 1024
 """Longest message, in bytes, without its length."""
 
 LENGTH_SIZE = 4
+SOCKET_NAME = "control.sock"
+"""In the directory of the journal."""
+
 NAME_LIMIT = 128
 TEXT_LIMIT = 4096
 SLOT_COUNT = 64

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from podcorder_agent.control.messages import SOCKET_NAME
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import Limits, Writer
 from podcorder_agent.recorder.attachments import Attachments
@@ -21,7 +22,7 @@ from podcorder_agent.recorder.privileges import drop_privileges, require_privile
 from podcorder_agent.recorder.recorder import Recorder
 from podcorder_agent.recorder.requests import RequestHandler
 from podcorder_agent.recorder.seccomp import install_filter
-from podcorder_agent.recorder.server import SOCKET_NAME, ControlServer
+from podcorder_agent.recorder.server import ControlServer
 
 DEFAULT_RING_BYTES = 8 * 1024 * 1024
 BUSY_SECONDS = 0.025

@@ -13,7 +13,6 @@ from pathlib import Path
 from podcorder_agent.control.messages import VERSIONS, Decoder, Message, MessageError, check_request, encode_message
 from podcorder_agent.recorder.errors import SocketUnusable
 
-SOCKET_NAME = "control.sock"
 CONNECTIONS = 16
 _READ_BYTES = 256 * 1024
 _OUTGOING_LIMIT = 16 * 1024 * 1024
