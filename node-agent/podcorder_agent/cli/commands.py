@@ -1,0 +1,388 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from podcorder_agent import __version__
+from podcorder_agent.cli import doctors, filters, recordings, sources, tables, trees
+from podcorder_agent.cli.children import Unstartable
+from podcorder_agent.cli.errors import MachineUnfit, NothingSelected, NotRoot, SessionAmbiguous, SessionUnknown
+from podcorder_agent.cli.halves import EXPORT
+from podcorder_agent.cli.rows import Row, to_json
+from podcorder_agent.cli.sources import Journal, OtlpFile
+from podcorder_agent.cli.terminals import out_style, style_of
+from podcorder_agent.cli.timelines import Session, Timeline
+from podcorder_agent.delivery.file import FileTransport
+from podcorder_agent.delivery.settings import FILE, read_settings
+from podcorder_agent.errors import PodcorderError
+from podcorder_agent.policies import EVERYTHING, load, without_effect
+from podcorder_crds import SessionKind
+
+Parsed = TypeVar("Parsed")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
+EXPORT_NAME = f"{EXPORT}/events.otlp.jsonl"
+
+
+class Text(click.ParamType[Any]):
+    """A parameter that a function of `filters` understands."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def ring_size(text: str) -> int:
+    """Bytes from `8M`. Raises ValueError."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
+    size = int(number) * unit if number.isdigit() else 0
+    if size < 4096 or size & (size - 1) or size > 1 << 30:
+        raise ValueError(f"{text!r} is no size of a ring: write a power of two from 4K to 1G, such as 8M")
+    return size
+
+
+def say(sentence: str) -> None:
+    """A word to the person, beside the output."""
+    click.echo(f"podcorder: {sentence}", err=True)
+
+
+output_option = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or one JSON object a line.",
+)
+
+
+def source_options(command: Command) -> Command:
+    """--journal and --otlp, of which one says where to read from."""
+    for option in (
+        click.option("--otlp", type=click.Path(path_type=Path), metavar="FILE", help="Read OTLP JSON lines instead."),
+        click.option(
+            "--journal",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help=f"The journal to read; default is the newest in {sources.RECORDINGS}.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def filter_options(command: Command) -> Command:
+    """What to show."""
+    for option in (
+        click.option("--until", type=Text("time", filters.parse_moment), metavar="TIME", help="Only before this time."),
+        click.option(
+            "--since", type=Text("time", filters.parse_moment), metavar="TIME", help="Only from: 15m, 2026-01-31T12:00."
+        ),
+        click.option("--peer", type=Text("peer", filters.parse_peer), metavar="CIDR", help="Only with this peer."),
+        click.option(
+            "--path", type=Text("path", filters.parse_path), metavar="PREFIX|GLOB", help="Only files or programs there."
+        ),
+        click.option(
+            "--kind",
+            "kinds",
+            multiple=True,
+            type=Text("kind", filters.parse_kind),
+            metavar="KIND",
+            help=f"Only this kind, such as file.open, or group: {', '.join(filters.GROUPS)}. May be repeated.",
+        ),
+        click.option("--session", default="", metavar="ID", help="Only this session; the id's beginning will do."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every error has an exit code of its own: docs/exit-codes.md. More: docs/ and README.md.",
+)
+@click.version_option(__version__, prog_name="podcorder")
+def podcorder() -> None:
+    """The flight recorder: who ran what, on which files, to which peers, from the kernel's own account.
+
+    \b
+    Try it (as root):
+      podcorder doctor                       can this machine record?
+      podcorder record                       record a shell; exit it to see what happened
+      podcorder record -- make install       record one command
+      podcorder record --policy etc.yaml     record what a policy selects, containers say
+    \b
+    And look at it later:
+      podcorder sessions                     the sessions of the newest recording
+      podcorder show 5f0c                    one of them as a tree
+      podcorder events --kind file --path /etc/ --output json
+    """
+
+
+@podcorder.command()
+@click.option(
+    "--policy", type=click.Path(path_type=Path), metavar="FILE", help="What to record: a SessionRecordingPolicy."
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=f"Where to keep the journal, which may have one already; default is a new directory in {sources.RECORDINGS}.",
+)
+@click.option(
+    "--otlp",
+    metavar="URL|FILE",
+    help="Collector or file to deliver to; default is OTEL_EXPORTER_OTLP_ENDPOINT, else a file in the journal.",
+)
+@click.option(
+    "--ring-size", type=Text("size", ring_size), metavar="BYTES", help="Size of the kernel's ring, such as 8M."
+)
+@output_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+def record(
+    policy: Path | None,
+    journal: Path | None,
+    otlp: str | None,
+    ring_size: int | None,
+    output: str,
+    command: tuple[str, ...],
+) -> int:
+    """Record a command and all it starts; at the end print its timeline.
+
+    The exit code is the command's own. Without a COMMAND it is your shell; with a policy that names the session kind
+    Container it is every container of this machine, until Ctrl-C.
+
+    \b
+    Examples:
+      podcorder record -- sh -c 'curl -s http://10.0.0.1/x | sh'
+      podcorder record --otlp http://localhost:4318 -- ./deploy.sh
+      podcorder record --policy examples/containers.yaml
+    """
+    chosen = load(policy) if policy is not None else EVERYTHING
+    if os.geteuid() != 0:
+        raise NotRoot("recording needs root: run it with sudo")
+    kinds = chosen.spec.sessions
+    if not command and SessionKind.CONTAINER not in kinds:
+        if SessionKind.COMMAND not in kinds:
+            raise NothingSelected(
+                f"the policy {chosen.name} selects nothing here: give a COMMAND, or add Container to its sessions"
+            )
+        command = (os.environ.get("SHELL") or "/bin/sh",)
+    for sentence in without_effect(chosen.spec):
+        say(f"note: {sentence}")
+    if journal is None:
+        sources.RECORDINGS.mkdir(mode=0o711, parents=True, exist_ok=True)
+        journal = sources.RECORDINGS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+    target = prepare_target(otlp, journal)
+    order = recordings.Order(chosen, journal, target, ring_size, command)
+    try:
+        outcome = recordings.Recording(order, say, style_of(sys.stderr)).run()
+    except Unstartable as error:
+        say(str(error))
+        return error.exit_code
+    report(outcome, order, output)
+    return outcome.exit_code
+
+
+def prepare_target(otlp: str | None, journal: Path) -> str | None:
+    """Where the exporter shall deliver to, checked before anything starts. Raises a DeliveryError."""
+    if otlp is None and not any(os.environ.get(name, "").strip() for name in ENDPOINTS):
+        return str(journal.absolute() / EXPORT_NAME)
+    settings = read_settings(os.environ, otlp)
+    if settings.protocol == FILE and settings.file is not None:
+        path = settings.file.absolute()
+        FileTransport(path).close()
+        return str(path)
+    return otlp
+
+
+def report(outcome: recordings.Outcome, order: recordings.Order, output: str) -> None:
+    """What was recorded: timelines or events, and where it lies."""
+    journal = Journal(order.journal)
+    rows = (row for row in journal.rows() if row.time >= outcome.began)
+    if output == "json":
+        for row in rows:
+            click.echo(to_json(row))
+    else:
+        timeline = Timeline(rows)
+        for session in timeline.sessions.values():
+            for line in trees.draw(timeline, session, out_style()):
+                click.echo(line)
+        lost = sum(row.number("podcorder.gap.count") or 0 for row in timeline.notices)
+        say(f"recorded {tables.describe_kinds(timeline.kinds)}; lost {lost:,}")
+    if journal.damage:
+        say(journal.damage)
+    if outcome.left:
+        say(f"{outcome.left} processes of the command still run; they are no longer recorded")
+    if outcome.trouble is not None:
+        say(f"not all was delivered, the journal has it: {outcome.trouble}")
+    say(f"journal {order.journal}" + (f", OTLP {order.target}" if order.target else ""))
+
+
+def open_source(journal: Path | None, otlp: Path | None) -> Journal | OtlpFile:
+    """What to read from. Raises PodcorderError."""
+    if journal is not None and otlp is not None:
+        raise click.UsageError("give --journal or --otlp, not both")
+    return OtlpFile(otlp) if otlp is not None else Journal(journal or sources.newest_recording())
+
+
+def mention_damage(source: Journal | OtlpFile) -> None:
+    if source.damage:
+        say(source.damage)
+
+
+@podcorder.command()
+@source_options
+@filter_options
+@click.option("--follow", "-f", is_flag=True, help="Go on with each event as it comes.")
+@output_option
+def events(
+    journal: Path | None, otlp: Path | None, follow: bool, output: str, path: Any, peer: Any, **wanted: Any
+) -> None:
+    """List events, one a line.
+
+    \b
+    Examples:
+      podcorder events --kind process.exec
+      podcorder events --path '/etc/*.conf' --since 15m
+      podcorder events --peer 10.0.0.0/8 --output json | jq -r '.["network.peer.address"]'
+    """
+    chosen = filters.Filter(path=path, peer=peer, **wanted)
+    source = open_source(journal, otlp)
+    rows: Iterator[Row] = source.follow() if follow else source.rows()
+    show = to_json if output == "json" else tables.EventTable(out_style()).line
+    for row in rows:
+        if chosen.wants(row):
+            click.echo(show(row))
+    mention_damage(source)
+
+
+@podcorder.command()
+@source_options
+@filter_options
+@output_option
+def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, peer: Any, **wanted: Any) -> None:
+    """List sessions; with filters those that have such an event.
+
+    \b
+    Examples:
+      podcorder sessions
+      podcorder sessions --path /etc/shadow
+    """
+    chosen = filters.Filter(path=path, peer=peer, **wanted)
+    source = open_source(journal, otlp)
+    timeline, fitting = Timeline(), set()
+    for row in source.rows():
+        timeline.add(row)
+        if chosen.wants(row):
+            fitting.add(row.text("podcorder.session.id"))
+    found = [each for each in timeline.sessions.values() if each.id in fitting]
+    if output == "json":
+        for session in found:
+            click.echo(json.dumps(tables.session_object(timeline, session), ensure_ascii=False))
+    else:
+        for line in tables.session_table(timeline, found, out_style()):
+            click.echo(line)
+    mention_damage(source)
+
+
+@podcorder.command()
+@click.argument("session")
+@source_options
+@filter_options
+@output_option
+def show(
+    session: str, journal: Path | None, otlp: Path | None, output: str, path: Any, peer: Any, **wanted: Any
+) -> None:
+    """Show one session as a tree of processes, with files and peers under each and gaps in place.
+
+    SESSION is its id, or as much of its beginning as tells it from the others.
+
+    \b
+    Examples:
+      podcorder show 5f0c
+      podcorder show 5f0c --kind network
+    """
+    wanted["session"] = wanted["session"] or session
+    source = open_source(journal, otlp)
+    rows = list(source.rows())
+    timeline = Timeline(rows)
+    found = find_session(timeline, session)
+    chosen = filters.Filter(path=path, peer=peer, **wanted)
+    if output == "json":
+        for row in rows:
+            if chosen.wants(row):
+                click.echo(to_json(row))
+    else:
+        drawn = Timeline(row for row in rows if keeps_tree(row) or chosen.wants(row))
+        for line in trees.draw(drawn, drawn.sessions[found.id], out_style()):
+            click.echo(line)
+    mention_damage(source)
+
+
+def keeps_tree(row: Row) -> bool:
+    """Whether the tree's shape needs a row, whatever is filtered out of it."""
+    return not row.kind.startswith(("file.", "network.")) and row.kind != "process.exec_failed"
+
+
+def find_session(timeline: Timeline, identity: str) -> Session:
+    """The session whose id begins so. Raises SessionUnknown and SessionAmbiguous."""
+    found = [each for each in timeline.sessions.values() if each.id.startswith(identity.lower())]
+    if not found:
+        raise SessionUnknown(f"there is no session {identity} there: podcorder sessions lists those there are")
+    if len(found) > 1:
+        raise SessionAmbiguous(f"{len(found)} sessions begin with {identity}: write more of the id")
+    return found[0]
+
+
+@podcorder.command()
+@click.option("--clean", is_flag=True, help="Remove what recordings that were killed left behind.")
+@output_option
+def doctor(clean: bool, output: str) -> None:
+    """Say what this machine can record, and what to do about what is missing.
+
+    Each rung of each capability is loaded and attached for real.
+    """
+    found = doctors.examine(clean=clean)
+    if output == "json":
+        click.echo(json.dumps(found))
+    else:
+        for line in doctors.draw(found, out_style()):
+            click.echo(line)
+    if not found["able"]:
+        raise MachineUnfit("this machine cannot record everything: see what is to do above")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; every error is one line on stderr and an exit code of its own."""
+    try:
+        code = podcorder.main(args=arguments, prog_name="podcorder", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except PodcorderError as error:
+        say(str(error))
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has seen enough; the interpreter's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

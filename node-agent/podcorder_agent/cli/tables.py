@@ -1,0 +1,99 @@
+"""Rows and sessions as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from podcorder_agent.cli.rows import Row, show_time
+from podcorder_agent.cli.terminals import Style
+from podcorder_agent.cli.timelines import Session, Timeline
+from podcorder_agent.cli.trees import clock, command_of, how_it_ended, quoted
+from podcorder_agent.delivery.renderings import show_duration
+
+COLOURS = {"recording": "red", "finding": "yellow", "session": "bold", "file": "dim", "network": "cyan"}
+
+
+class EventTable:
+    """Events one a line: time, session, process, what happened."""
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+        self._day = ""
+
+    def line(self, row: Row) -> str:
+        moment = clock(row.time, date=True)
+        day = moment.split(" ")[0]
+        lead = "" if day == self._day else f"{self._style.paint(day, 'bold')}\n"
+        self._day = day
+        session = (row.text("podcorder.session.id") or "")[:8]
+        pid = row.number("process.pid")
+        comm = row.text("podcorder.process.comm")
+        who = "" if pid is None else f"{quoted(comm) if comm else '?'}[{pid}]"
+        text = f"{clock(row.time)} {session:<8} {who:<24} "
+        flags = ", ".join(str(each) for each in row.attributes.get("podcorder.flags", ()))  # type: ignore[union-attr]
+        body = f"{row.body or row.kind}{f' ({flags})' if flags else ''}"
+        width = self._style.width
+        if width is not None and len(text) + len(body) > width > len(text) + 10:
+            body = body[: width - len(text) - 1] + ("…" if self._style.unicode else "~")
+        colour = COLOURS.get(row.kind.split(".")[0])
+        return lead + text + (self._style.paint(body, colour) if colour else body)
+
+
+def session_object(timeline: Timeline, session: Session) -> dict[str, Any]:
+    """A session as JSON shows it."""
+    code = session.ended.number("process.exit.code") if session.ended else None
+    signal = session.ended.text("podcorder.process.signal") if session.ended else None
+    found: dict[str, Any] = {
+        "podcorder.session.id": session.id,
+        "podcorder.session.kind": session.kind,
+        "container": session.container or None,
+        "start": show_time(session.start),
+        "end": show_time(session.ended.time) if session.ended else None,
+        "command": command_of(_root(session)),
+        "process.exit.code": code,
+        "podcorder.process.signal": signal,
+        "processes": session.processes,
+        "events": session.events,
+        "gaps": len(timeline.gaps_of(session)),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def session_table(timeline: Timeline, sessions: list[Session], style: Style) -> Iterator[str]:
+    """A line a session, oldest first."""
+    if not sessions:
+        yield "no sessions"
+        return
+    lines = [["SESSION", "KIND", "BEGAN", "TOOK", "END", "PROCESSES", "EVENTS", "GAPS", "COMMAND"]]
+    for session in sorted(sessions, key=lambda each: each.start):
+        lines.append(
+            [
+                session.id[:12],
+                session.kind,
+                clock(session.start, date=True)[:19],
+                show_duration(max(0, session.end - session.start)),
+                how_it_ended(session.ended) or "-",
+                f"{session.processes:,}",
+                f"{session.events:,}",
+                f"{len(timeline.gaps_of(session)):,}",
+                command_of(_root(session)),
+            ]
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
+    for number, line in enumerate(lines):
+        text = "  ".join([*(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)), line[-1]])
+        if style.width is not None and len(text) > style.width:
+            text = text[: style.width - 1] + ("…" if style.unicode else "~")
+        yield style.paint(text, "bold") if number == 0 else text
+
+
+def _root(session: Session) -> Any:
+    return session.root or (session.roots[0] if session.roots else None)
+
+
+def describe_kinds(kinds: Counter[str]) -> str:
+    """`3 process.exec, 12 file.open`."""
+    shown = {kind: count for kind, count in kinds.items() if kind.startswith(("process.", "file.", "network."))}
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(shown.items())) or "nothing"
