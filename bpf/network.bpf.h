@@ -10,23 +10,23 @@
 #include <bpf/bpf_endian.h>
 #include "records.bpf.h"
 
-#define IPPROTO_TCP		6
-#define IPPROTO_UDP		17
-#define IPPROTO_MPTCP		262
-#define TCP_ESTABLISHED		1
-#define TCP_SYN_SENT		2
-#define TCP_SYN_RECV		3
-#define TCP_CLOSE		7
-#define TCP_LISTEN		10
-#define SHUTDOWN_MASK		3
-#define SOCKFS_MAGIC		0x534F434B
-#define MAPPED_MARK		bpf_htonl(0xffff)
-#define FILE_POINTER_FLAGS	7UL
+#define IPPROTO_TCP	   6
+#define IPPROTO_UDP	   17
+#define IPPROTO_MPTCP	   262
+#define TCP_ESTABLISHED	   1
+#define TCP_SYN_SENT	   2
+#define TCP_SYN_RECV	   3
+#define TCP_CLOSE	   7
+#define TCP_LISTEN	   10
+#define SHUTDOWN_MASK	   3
+#define SOCKFS_MAGIC	   0x534F434B
+#define MAPPED_MARK	   bpf_htonl(0xffff)
+#define FILE_POINTER_FLAGS 7UL
 
 #define IORING_OP_ACCEPT	13
 #define IORING_OP_CONNECT	16
-#define IORING_FILE_INDEX_ALLOC	(~0U)
-#define IORING_ACCEPT_MULTISHOT	(1 << 0)
+#define IORING_FILE_INDEX_ALLOC (~0U)
+#define IORING_ACCEPT_MULTISHOT (1 << 0)
 
 static __always_inline bool is_mapped(const __u32 *words)
 {
@@ -86,7 +86,7 @@ static __always_inline bool wants_peer(const struct subject *subject,
 				       const struct network_record *record)
 {
 	const __u32 *words = (const __u32 *)record->peer_address;
-	struct network_key key = { .prefix_bits = 32 + 128 };
+	struct network_key key = {.prefix_bits = 32 + 128};
 	__u32 *address = (__u32 *)key.address;
 	__u32 *verdict;
 

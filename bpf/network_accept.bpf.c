@@ -18,7 +18,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct multishot);
-	__type(value, __u32);	/* file_slot */
+	__type(value, __u32); /* file_slot */
 } multishots SEC(".maps");
 
 static __always_inline int record_accepted(struct sock *sk, __u32 flags)
@@ -84,7 +84,7 @@ static __always_inline struct sock *completed(struct io_ring_ctx *ring, __u32 fi
 /* The last or only completion of a request. */
 static __always_inline int record_completion(struct io_ring_ctx *ring, struct io_kiocb *request)
 {
-	struct multishot key = { .ring = (__u64)ring };
+	struct multishot key = {.ring = (__u64)ring};
 	__s32 result;
 
 	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
@@ -96,8 +96,9 @@ static __always_inline int record_completion(struct io_ring_ctx *ring, struct io
 	result = BPF_CORE_READ(request, cqe.res);
 	if (result < 0)
 		return 0;
-	return record_accepted(completed(ring, BPF_CORE_READ(accept_of(request), file_slot), result),
-			       RECORD_IO_URING);
+	return record_accepted(
+		completed(ring, BPF_CORE_READ(accept_of(request), file_slot), result),
+		RECORD_IO_URING);
 }
 
 /* Kernels whose completion carries the entry itself: it is all that a multishot request leaves. */
@@ -105,7 +106,7 @@ SEC("tp_btf/io_uring_complete")
 int BPF_PROG(record_io_uring_accept, struct io_ring_ctx *ring, struct io_kiocb *request,
 	     struct io_uring_cqe *entry)
 {
-	struct multishot key = { .ring = (__u64)ring, .user_data = entry->user_data };
+	struct multishot key = {.ring = (__u64)ring, .user_data = entry->user_data};
 	__s32 result = entry->res;
 	__u32 *file_slot;
 

@@ -15,29 +15,29 @@
 #include "network.bpf.h"
 #include "syscalls.bpf.h"
 
-#define EINTR		4
-#define EBADF		9
-#define EAGAIN		11
-#define EFAULT		14
-#define ENOTSOCK	88
-#define ECONNABORTED	103
-#define EISCONN		106
-#define EALREADY	114
-#define EINPROGRESS	115
-#define ERESTARTSYS	512	/* and the four after it: the call goes on */
-#define SOCKADDR_IN_SIZE	16
-#define SOCKADDR_IN6_MIN	24	/* SIN6_LEN_RFC2133 */
+#define EINTR		 4
+#define EBADF		 9
+#define EAGAIN		 11
+#define EFAULT		 14
+#define ENOTSOCK	 88
+#define ECONNABORTED	 103
+#define EISCONN		 106
+#define EALREADY	 114
+#define EINPROGRESS	 115
+#define ERESTARTSYS	 512 /* and the four after it: the call goes on */
+#define SOCKADDR_IN_SIZE 16
+#define SOCKADDR_IN6_MIN 24 /* SIN6_LEN_RFC2133 */
 
 struct connecting {
 	struct network_record record;
-	__u64 since;		/* boottime ns */
-	__u64 over;		/* failed inside the call, whose exit has the error */
+	__u64 since; /* boottime ns */
+	__u64 over;  /* failed inside the call, whose exit has the error */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, __u64);	/* struct sock * */
+	__type(key, __u64); /* struct sock * */
 	__type(value, struct connecting);
 } connecting SEC(".maps");
 
@@ -45,8 +45,8 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, __u64);	/* struct sock * */
-	__type(value, __u64);	/* its inode number */
+	__type(key, __u64);   /* struct sock * */
+	__type(value, __u64); /* its inode number */
 } failed_connects SEC(".maps");
 
 static __always_inline void remember_connect(const struct sock *sk)
@@ -68,7 +68,8 @@ static __always_inline void remember_connect(const struct sock *sk)
 		count_generated_lost(CLASS_CONNECT, LOSS_MAP_FULL);
 }
 
-/* The entry is the socket's alone while the socket is locked: the record goes out from where it is. */
+/* The entry is the socket's alone while the socket is locked: the record goes out from where it is.
+ */
 static __always_inline void submit_connect(struct connecting *begun, __s32 result)
 {
 	struct network_record *record = &begun->record;
@@ -148,7 +149,8 @@ static __always_inline bool says_nothing(__s64 error)
 static __always_inline bool read_asked(struct network_record *record, const void *address,
 				       __u32 length)
 {
-	/* sockaddr_in6: family, port, flow, address, scope; sockaddr_in has its address where flow is */
+	/* sockaddr_in6: family, port, flow, address, scope; sockaddr_in has its address where flow
+	 * is */
 	struct {
 		__u16 family;
 		__be16 port;
@@ -201,8 +203,8 @@ static __always_inline int record_connect_end(struct sock *sk, const void *addre
 		return 0;
 	}
 	if (!select_current(&subject, CLASS_CONNECT) || !read_ends(&record, sk) ||
-	    !read_asked(&record, address, length) ||
-	    !wants_peer(&subject, &record) || !wants_port(&subject, record.peer_port))
+	    !read_asked(&record, address, length) || !wants_peer(&subject, &record) ||
+	    !wants_port(&subject, record.peer_port))
 		return 0;
 	record.protocol = IPPROTO_TCP;
 	record.result = result;

@@ -18,18 +18,18 @@
  */
 #include "network.bpf.h"
 
-#define EINTR		4
-#define EAGAIN		11
-#define ERESTARTSYS	512
-#define ETH_P_IP	0x0800
-#define ETH_P_IPV6	0x86DD
-#define NEXTHDR_FRAGMENT	44
-#define FRAGMENT_OFFSET4	0x1fff
-#define FRAGMENT_OFFSET6	0xfff8
+#define EINTR		 4
+#define EAGAIN		 11
+#define ERESTARTSYS	 512
+#define ETH_P_IP	 0x0800
+#define ETH_P_IPV6	 0x86DD
+#define NEXTHDR_FRAGMENT 44
+#define FRAGMENT_OFFSET4 0x1fff
+#define FRAGMENT_OFFSET6 0xfff8
 
 /* Both ends of one datagram. */
 struct ends {
-	__u64 owner;		/* thread (route), or the socket's inode number (packet) */
+	__u64 owner; /* thread (route), or the socket's inode number (packet) */
 	__u16 family;
 	__u16 local_port;
 	__u16 peer_port;
@@ -39,7 +39,7 @@ struct ends {
 };
 
 struct datagram {
-	__u64 inode;		/* of the socket */
+	__u64 inode; /* of the socket */
 	__u8 peer_address[16];
 	__u16 peer_port;
 	__u16 failed;
@@ -58,7 +58,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, __u64);	/* struct sock * */
+	__type(key, __u64); /* struct sock * */
 	__type(value, struct ends);
 } queued_datagrams SEC(".maps");
 
@@ -127,7 +127,7 @@ int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
 		return 0;
 	route = route_here();
 	if (!route)
-		return 0;	/* an array of one: cannot fail */
+		return 0; /* an array of one: cannot fail */
 	set_ends4(route, flow->saddr, flow->daddr);
 	route->local_port = bpf_ntohs(flow->uli.ports.sport);
 	route->peer_port = bpf_ntohs(flow->uli.ports.dport);
@@ -148,7 +148,7 @@ int BPF_PROG(note_route6, const void *net, const void *result, void *table,
 		return 0;
 	route = route_here();
 	if (!route)
-		return 0;	/* an array of one: cannot fail */
+		return 0; /* an array of one: cannot fail */
 	BPF_CORE_READ_INTO(&local, flow, saddr);
 	BPF_CORE_READ_INTO(&peer, flow, daddr);
 	set_ends6(route, &local, &peer);
@@ -179,10 +179,10 @@ static __always_inline bool read_packet(struct ends *ends, struct sk_buff *skb)
 		set_ends4(ends, ip.v4.source, ip.v4.destination);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		failed = bpf_probe_read_kernel(&ip.v6, sizeof(ip.v6), head + skb->network_header);
-		if (failed || (ip.v6.next != IPPROTO_UDP &&
-			       (ip.v6.next != NEXTHDR_FRAGMENT ||
-				ip.v6.fragment_next != IPPROTO_UDP ||
-				ip.v6.fragment & bpf_htons(FRAGMENT_OFFSET6))))
+		if (failed ||
+		    (ip.v6.next != IPPROTO_UDP &&
+		     (ip.v6.next != NEXTHDR_FRAGMENT || ip.v6.fragment_next != IPPROTO_UDP ||
+		      ip.v6.fragment & bpf_htons(FRAGMENT_OFFSET6))))
 			return false;
 		set_ends6(ends, &ip.v6.source, &ip.v6.destination);
 	} else {
@@ -197,7 +197,7 @@ static __always_inline bool read_packet(struct ends *ends, struct sk_buff *skb)
 
 static __always_inline bool recorded(const struct ends *ends, __u64 inode, bool failed)
 {
-	struct datagram key = { .inode = inode, .peer_port = ends->peer_port, .failed = failed };
+	struct datagram key = {.inode = inode, .peer_port = ends->peer_port, .failed = failed};
 
 	__builtin_memcpy(key.peer_address, ends->peer_address, 16);
 	return bpf_map_lookup_elem(&datagrams, &key);
@@ -206,7 +206,7 @@ static __always_inline bool recorded(const struct ends *ends, __u64 inode, bool 
 /* One datagram of the current task, unless its like was recorded or is not wanted. */
 static __always_inline int record_ends(const struct ends *ends, __u64 inode, __s32 result)
 {
-	struct datagram key = { .inode = inode, .peer_port = ends->peer_port };
+	struct datagram key = {.inode = inode, .peer_port = ends->peer_port};
 	struct network_record record = {};
 	struct subject subject = {};
 	__u8 present = 1;
@@ -231,7 +231,8 @@ static __always_inline int record_ends(const struct ends *ends, __u64 inode, __s
 	return 0;
 }
 
-/* The datagram in a packet that a selected task queues and that is new; the socket's inode number, else 0. */
+/* The datagram in a packet that a selected task queues and that is new; the socket's inode number,
+ * else 0. */
 static __always_inline __u64 read_queued(struct ends *ends, struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
@@ -265,7 +266,8 @@ int BPF_PROG(note_queued_datagram, struct sk_buff *skb)
 	return 0;
 }
 
-/* Where sock_send_length does not exist (before 6.3): whose task it is and how it ended is less sure. */
+/* Where sock_send_length does not exist (before 6.3): whose task it is and how it ended is less
+ * sure. */
 SEC("tp_btf/net_dev_queue")
 int BPF_PROG(record_queued_datagram, struct sk_buff *skb)
 {

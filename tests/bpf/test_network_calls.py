@@ -1,0 +1,71 @@
+"""Network calls that syscall tracepoints do not see: 32-bit ones and io_uring."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bpf.network_programs import ACCEPTS, COMPAT, IO_URING, TCP, UDP, UNSETTLED, NetworkPrograms, assert_root, build
+
+COUNT = 101
+
+
+@pytest.fixture
+def programs() -> Iterator[NetworkPrograms]:
+    assert_root()
+    attached = NetworkPrograms(TCP, ACCEPTS, UDP)
+    yield attached
+    attached.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "flags", "compat"),
+    [
+        ("libc", (), 0),
+        ("direct", (), COMPAT),
+        ("socketcall", (), COMPAT),
+        ("libc", ("-m32",), COMPAT),
+    ],
+)
+def test_calls_of_any_abi_are_recorded(
+    programs: NetworkPrograms, tmp_path: Path, how: str, flags: tuple[str, ...], compat: int
+) -> None:
+    """Connects, accepts and refusals are recorded alike through int 0x80, socketcall and by 32-bit programs."""
+    assert programs.run(build(tmp_path, "network_calls.c", *flags), how, str(COUNT)) == [str(4 * COUNT)]
+    seen = Counter((each.kind, each.result, each.peer_port == 7, each.flags) for each in programs.records())
+    assert seen == {
+        ("listen", 0, False, 0): 1,
+        ("connect", 0, False, 0): COUNT,
+        ("accept", 0, False, compat): COUNT,
+        ("connect", -errno.ECONNREFUSED, False, 0): COUNT,
+        ("connect", -errno.ENETUNREACH, True, UNSETTLED | compat): COUNT,
+    }
+
+
+def test_io_uring_connects_are_recorded(programs: NetworkPrograms, tmp_path: Path) -> None:
+    """Established, refused and unreachable connects made through io_uring: one record each."""
+    assert programs.run(build(tmp_path, "network_uring.c", "-luring"), "connect", str(COUNT)) == [str(3 * COUNT)]
+    assert Counter((each.result, each.flags) for each in programs.records("connect")) == {
+        (0, 0): COUNT,
+        (-errno.ECONNREFUSED, 0): COUNT,
+        (-errno.ENETUNREACH, UNSETTLED | IO_URING): COUNT,
+    }
+
+
+@pytest.mark.parametrize("mode", ["accept", "direct", "multishot"])
+def test_io_uring_accepts_are_recorded(programs: NetworkPrograms, tmp_path: Path, mode: str) -> None:
+    """Each connection taken through io_uring is recorded with the client's address."""
+    assert programs.run(build(tmp_path, "network_uring.c", "-luring"), mode, str(COUNT)) == [str(COUNT)]
+    records = programs.records("accept")
+    assert Counter((each.peer, each.flags) for each in records) == {("127.0.0.1", IO_URING): COUNT}
+    connects = {each.local_port for each in programs.records("connect")}
+    assert {each.peer_port for each in records} == connects
+
+
+def test_io_uring_datagrams_are_recorded(programs: NetworkPrograms, tmp_path: Path) -> None:
+    """Each peer sent to through io_uring is recorded."""
+    assert programs.run(build(tmp_path, "network_uring.c", "-luring"), "send", str(COUNT)) == [str(COUNT)]
+    assert [each.peer_port for each in programs.records("datagram")] == list(range(7000, 7000 + COUNT))
