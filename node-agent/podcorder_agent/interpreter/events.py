@@ -58,7 +58,8 @@ class Session:
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """A process as it is now; an exec changes it in place and raises `revision`, so that what is derived can be cached."""
+    """A process as it was at the events that share this object: an exec puts a new one in its place, one `revision` higher,
+    so that events before it keep telling of the program before it, and what is derived can be cached here."""
 
     session: Session
     start: int
@@ -73,7 +74,7 @@ class Process:
     cwd: bytes | None = None
     revision: int = 0
     encoded: Any = None
-    """The encoder's cache for (this process, this revision); the interpreter sets it to None on every change."""
+    """The encoder's cache; the interpreter sets it to None where its container's description changes."""
 
 
 @dataclass(slots=True, eq=False)

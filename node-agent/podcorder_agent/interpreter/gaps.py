@@ -1,7 +1,7 @@
 """The law, kept in figures: generated = seen + counted lost, per class, for each load of the programs.
 
-The kernel counts what it generated and what it lost; each rise of a loss counter becomes a gap. `skipped` runs are those
-the kernel did not start, so the programs could not count them as generated: they are lost on top of the equation. What
+The kernel counts what it generated and what it lost; each rise of a loss counter becomes a gap. `skipped` runs are
+those the kernel did not start, so the programs could not count them as generated: they are lost on top of it. What
 is still missing when the final counters are known is a gap without an explanation, never silence.
 """
 

@@ -86,11 +86,8 @@ class Sessions:
             return self.ended[key]
         container_id, root_start, start, root, tgid = KEY_FIELDS.unpack(key)
         before = self._take_pid(tgid)
-        if before is not None and before.start != start:
-            self._leave(before, None, cause, events)
-            before = None
         process = Process(None, start, tgid, ppid, None, self.span_id(start, tgid))  # type: ignore[arg-type]
-        if before is not None:
+        if before is not None and before.start == start:
             process.executable, process.cwd, process.arguments = before.executable, before.cwd, before.arguments
             process.revision = before.revision + 1
         parent = self.processes.get(self.keys.get(ppid, b""))
@@ -99,7 +96,7 @@ class Sessions:
         else:
             self._enter(process, container_id, slot, (root, root_start), flags, cause, events)
         self._add(key, process)
-        if before is not None:  # only now: it may have moved within one session
+        if before is not None:  # only now: the session may be the same
             self._leave(before, None, cause, events)
         return process
 
@@ -108,13 +105,13 @@ class Sessions:
         if key in self.processes or key in self.ended:
             return
         before = self._take_pid(tgid)
-        if before is not None:
-            self._leave(before, None, cause, events)
         span_id = self.span_id(start, tgid)
         child = Process(
             parent.session, start, tgid, parent.tgid, parent.executable, span_id, parent.arguments, parent.cwd
         )
         self._add(key, child)
+        if before is not None:
+            self._leave(before, None, cause, events)
 
     def execute(
         self,

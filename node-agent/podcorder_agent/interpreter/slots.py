@@ -110,10 +110,12 @@ class Slot:
             return False
         if isinstance(event, events.FileOpen | events.FileOpenFailed):
             return self._admits_access(event.access) and self._admits_path(event.path or b"")
-        if isinstance(event, events.NetworkConnect | events.NetworkAccept | events.NetworkDatagram):
+        if isinstance(event, events.NetworkConnect | events.NetworkDatagram):
             return self._admits_address(event.peer_address) and self._admits_port(event.peer_port)
+        if isinstance(event, events.NetworkAccept):
+            return self._admits_address(event.peer_address) and self._admits_port(event.local_port)
         if isinstance(event, events.NetworkListen):
-            return self._admits_address(event.local_address) and self._admits_port(event.local_port)
+            return self._admits_port(event.local_port)
         return True
 
     def _admits_access(self, access: str | None) -> bool:

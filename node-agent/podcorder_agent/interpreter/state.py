@@ -6,6 +6,8 @@ so that they are shared again.
 
 from __future__ import annotations
 
+import json
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from podcorder_agent.interpreter.events import Container, Process, Session, SessionKind
@@ -24,7 +26,7 @@ VERSION = 1
 
 def save(interpreter: Interpreter) -> dict[str, Any]:
     """The state of an interpreter."""
-    return {
+    saved = {
         "version": VERSION,
         "boot_id": interpreter.boot_id,
         "sequences": [[generation, each.snapshot()] for generation, each in interpreter.sequences.items()],
@@ -40,12 +42,15 @@ def save(interpreter: Interpreter) -> dict[str, Any]:
         "counters": [interpreter.undecodable, interpreter.duplicates, interpreter.withheld],
         "problem": interpreter.state_problem,
     }
+    return saved | {"digest": _digest(saved)}
 
 
 def load(interpreter: Interpreter, saved: Any) -> None:
     """Give a new interpreter that state; ValueError, TypeError, LookupError and their like where it is none."""
     if not isinstance(saved, dict) or saved.get("version") != VERSION:
         raise ValueError("the state is of another version")
+    if saved.get("digest") != _digest({key: value for key, value in saved.items() if key != "digest"}):
+        raise ValueError("the state is damaged")
     interpreter.boot_id = str(saved["boot_id"])
     interpreter.begin_boot(Selections.restore(saved["selections"]))
     interpreter.sequences = {
@@ -61,6 +66,11 @@ def load(interpreter: Interpreter, saved: Any) -> None:
     _load_sessions(interpreter.sessions, interpreter.selections, saved["sessions"])
     interpreter.undecodable, interpreter.duplicates, interpreter.withheld = map(int, saved["counters"])
     interpreter.state_problem = saved["problem"]
+
+
+def _digest(saved: dict[str, Any]) -> str:
+    """Of the state as JSON, so that nothing that was changed on its way is ever taken for the state."""
+    return blake2b(json.dumps(saved, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _to_text(value: bytes | None) -> str | None:

@@ -34,7 +34,7 @@ def test_a_command_is_a_command(feed: Any) -> None:
 
 
 def test_in_an_older_container_only_a_partial_root_is_its_own(feed: Any) -> None:
-    """A process that enters a container older than its selection is an exec, though nothing of the container's was seen."""
+    """Who enters a container older than its selection is an exec, though nothing of the container's own was seen."""
     feed.select(kind="Container")
     feed.record(record_exec, b"ps")
     feed.select(cgroup_id=5, kind="Container")
