@@ -1,0 +1,170 @@
+"""What an operation costs: bare, with Podcorder attached but the cgroup not selected, recorded, and under bpftrace.
+
+The four are run in turn, several rounds, so that a machine whose speed drifts does not favour one of them; the ratio
+is taken within each round and the median of the rounds is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_server
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from fixtures.recordings import Cgroup, Recording
+
+from benchmarks.tables import render_table
+
+ROUNDS = 5
+COUNTS = {"open": 100_000, "exec": 1_000, "connect": 10_000}
+NAMES = {"open": "open+close", "exec": "fork+exec+wait", "connect": "TCP connect+close"}
+BPFTRACE = {
+    # the path each opens, what each executes, who each connects to: as its own tools opensnoop, execsnoop and tcpconnect
+    "open": 'tracepoint:syscalls:sys_enter_openat { @f[tid] = args->filename; }'
+    ' tracepoint:syscalls:sys_exit_openat /@f[tid]/'
+    ' { printf("%d %s %d %s\\n", pid, comm, args->ret, str(@f[tid])); delete(@f[tid]); }',
+    "exec": 'tracepoint:syscalls:sys_enter_execve { printf("%d ", pid); join(args->argv); }',
+    "connect": 'tracepoint:sock:inet_sock_set_state /args->oldstate == 7/'
+    ' { printf("%d %s %s:%d\\n", pid, comm, ntop(args->daddr), args->dport); }',
+}
+
+
+def build_operations(directory: Path) -> Path:
+    program = directory / "operations"
+    subprocess.run(["cc", "-O2", "-o", program, Path(__file__).parent / "operations.c"], check=True)
+    return program
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    """A port whose connections are accepted and closed at once."""
+    with create_server(("127.0.0.1", 0), backlog=512) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(2)
+        thread.join()
+
+
+@contextmanager
+def bpftrace(script: str, directory: Path) -> Iterator[Path]:
+    """bpftrace running the script, its output in a file."""
+    output = directory / "bpftrace.out"
+    with output.open("w") as stream:
+        command = ["bpftrace", "-B", "full", "-e", "BEGIN { printf(\"ready\\n\"); } " + script]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert process.stdout is not None
+        process.stdout.read(1)
+        pump = threading.Thread(target=lambda: stream.write(process.stdout.read().decode(errors="replace")))
+        pump.start()
+        yield output
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        pump.join()
+
+
+class Bench:
+    """One directory, one program, the four ways."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.program = build_operations(directory)
+        self.target = directory / "target"
+        self.target.touch()
+        self.dropped: dict[str, int] = {}
+        self.generated = 0
+        self.lost = 0
+
+    def measure(self, cgroup: Cgroup, operation: str, port: int) -> float:
+        """Nanoseconds an operation."""
+        target = {"open": str(self.target), "exec": "/bin/true", "connect": str(port)}[operation]
+        return float(cgroup.run(self.program, operation, str(COUNTS[operation]), target))
+
+    def round(self, number: int, port: int) -> dict[tuple[str, str], float]:
+        found: dict[tuple[str, str], float] = {}
+        own = self.directory / str(number)
+        own.mkdir()
+        bare = Cgroup(f"podcorder-bench-{os.getpid()}-{number}")
+        for operation in COUNTS:
+            found[operation, "bare"] = self.measure(bare, operation, port)
+        recording = Recording(own)
+        try:
+            recording.select()
+            for operation in COUNTS:
+                found[operation, "unselected"] = self.measure(bare, operation, port)
+                found[operation, "recorded"] = self.measure(recording.cgroup, operation, port)
+            recording.stop()
+        finally:
+            recording.clean_up()
+        _, counters = recording.interpret()
+        self.generated += sum(counters["generated"]) + sum(counters["skipped"])
+        self.lost += sum(map(sum, counters["lost"])) + sum(counters["skipped"])
+        for operation, script in BPFTRACE.items():
+            with bpftrace(script, self.directory) as output:
+                found[operation, "bpftrace"] = self.measure(bare, operation, port)
+            self.count_dropped(operation, output)
+        bare.remove()
+        return found
+
+    def count_dropped(self, operation: str, output: Path) -> None:
+        lost = [line.split() for line in output.read_text(errors="replace").splitlines() if line.startswith("Lost ")]
+        self.dropped[operation] = self.dropped.get(operation, 0) + sum(int(words[1]) for words in lost)
+
+
+def run(rounds: int = ROUNDS) -> str:
+    """The table; takes about ten seconds a round."""
+    with tempfile.TemporaryDirectory(prefix="podcorder-bench-") as directory, listening() as port:
+        bench = Bench(Path(directory))
+        found = [bench.round(number, port) for number in range(rounds)]
+
+    def median(operation: str, way: str) -> float:
+        return statistics.median(each[operation, way] for each in found)
+
+    def ratio(operation: str, way: str) -> float:
+        return statistics.median(each[operation, way] / each[operation, "bare"] for each in found)
+
+    def share(operation: str) -> float:
+        """Of what bpftrace adds, how much recording adds."""
+        return statistics.median(
+            (each[operation, "recorded"] - each[operation, "bare"])
+            / (each[operation, "bpftrace"] - each[operation, "bare"])
+            for each in found
+        )
+
+    rows = [
+        [
+            NAMES[operation],
+            f"{ratio(operation, 'unselected'):.2f}",
+            f"{ratio(operation, 'recorded'):.2f}",
+            f"{ratio(operation, 'bpftrace'):.2f}",
+            f"{share(operation):.2f}",
+            *(f"{median(operation, way) / 1000:.2f}" for way in ("bare", "unselected", "recorded", "bpftrace")),
+            f"{bench.dropped.get(operation, 0):,}",
+        ]
+        for operation in COUNTS
+    ]
+    head = ["operation", "unselected x", "recorded x", "bpftrace x", "of bpftrace's", "bare us", "unselected us",
+            "recorded us", "bpftrace us", "bpftrace lost"]  # fmt: skip
+    table = render_table(f"Cost of an operation, median of {rounds} rounds (x: ratio to bare)", head, rows)
+    return f"{table}Podcorder: {bench.generated:,} records generated, {bench.lost:,} lost.\n"
+
+
+if __name__ == "__main__":
+    print(run())
