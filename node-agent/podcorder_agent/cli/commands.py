@@ -106,10 +106,12 @@ def filter_options(command: Command) -> Command:
             metavar="KIND",
             help=f"Only this kind, such as file.open, or group: {', '.join(filters.GROUPS)}. May be repeated.",
         ),
-        click.option("--session", default="", metavar="ID", help="Only this session; the id's beginning will do."),
     ):
         command = option(command)
     return command
+
+
+session_option = click.option("--session", default="", metavar="ID", help="Only this session; its beginning will do.")
 
 
 @click.group(
@@ -248,6 +250,7 @@ def mention_damage(source: Journal | OtlpFile) -> None:
 
 @podcorder.command()
 @source_options
+@session_option
 @filter_options
 @click.option("--follow", "-f", is_flag=True, help="Go on with each event as it comes.")
 @output_option
@@ -274,6 +277,7 @@ def events(
 
 @podcorder.command()
 @source_options
+@session_option
 @filter_options
 @output_option
 def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, peer: Any, **wanted: Any) -> None:
@@ -318,12 +322,11 @@ def show(
       podcorder show 5f0c
       podcorder show 5f0c --kind network
     """
-    wanted["session"] = wanted["session"] or session
     source = open_source(journal, otlp)
     rows = list(source.rows())
     timeline = Timeline(rows)
     found = find_session(timeline, session)
-    chosen = filters.Filter(path=path, peer=peer, **wanted)
+    chosen = filters.Filter(session=found.id, path=path, peer=peer, **wanted)
     if output == "json":
         for row in rows:
             if chosen.wants(row):
