@@ -51,7 +51,9 @@ class JsonLines:
         return b'{"eventName":%b,"severityNumber":%d,"severityText":%b,' % (_dump(name), severity, _dump(text))
 
     def moment(self, time: int) -> bytes:
-        """timeUnixNano."""
+        """timeUnixNano. Raises ValueError for a negative time."""
+        if time < 0:
+            raise ValueError("a time before 1970")
         return b'"timeUnixNano":"%d",' % time
 
     def observed(self, time: int) -> bytes:

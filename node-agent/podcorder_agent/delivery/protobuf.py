@@ -30,6 +30,7 @@ def varint(value: int) -> bytes:
 
 
 _LENGTHS = [varint(n) for n in range(4096)]
+_RECORD_PREFIXES = [b"\x12" + each for each in _LENGTHS]
 
 
 def chunk(tag: int, data: bytes) -> bytes:
@@ -83,7 +84,7 @@ class Protobuf:
         return chunk(0x62, name.encode()) + b"\x10" + varint(severity) + chunk(0x1A, text.encode())
 
     def moment(self, time: int) -> bytes:
-        """time_unix_nano, from 0 to 2**64 - 1."""
+        """time_unix_nano. Raises struct.error beyond 64 bits."""
         return _FIXED64(0x09, time)
 
     def observed(self, time: int) -> bytes:
@@ -133,11 +134,12 @@ class Protobuf:
     def wrap(self, preamble: tuple[bytes, bytes], records: Sequence[bytes]) -> bytes:
         """An ExportLogsServiceRequest of these records."""
         resource, scope = preamble
-        parts = [scope]
-        for record in records:
-            size = len(record)
-            parts.append(b"\x12" + (_LENGTHS[size] if size < 4096 else varint(size)))
-            parts.append(record)
+        parts = [scope] * (1 + 2 * len(records))
+        try:
+            parts[1::2] = map(_RECORD_PREFIXES.__getitem__, map(len, records))
+        except IndexError:
+            parts[1::2] = [b"\x12" + varint(len(record)) for record in records]
+        parts[2::2] = records
         scoped = b"".join(parts)
         head = resource + b"\x12" + varint(len(scoped))
         return b"".join((b"\x0a", varint(len(head) + len(scoped)), head, scoped))

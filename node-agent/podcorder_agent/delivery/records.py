@@ -13,6 +13,7 @@ from operator import attrgetter, getitem
 from typing import Any, Protocol, TypeVar
 
 from podcorder_agent.delivery import renderings
+from podcorder_agent.delivery.opens import make_open_encoder
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event, Process
 
@@ -90,7 +91,6 @@ class Template:
     """The head of those that carry an error, where some do."""
     values: Callable[[Event], tuple[Any, ...]]
     tables: tuple[Table | Lists, ...]
-    body: Callable[[Any], bytes]
 
 
 class Encoder:
@@ -102,15 +102,34 @@ class Encoder:
         self._moment = codec.moment
         self._identity = codec.identity(_IDENTITY)
         self._tables: dict[str, Table | Lists] = {}
-        self._opens: dict[str | None, Table] = {}
         self._templates = {each: self._template(each) for each in events.EVENTS}
+        self._encode_open = make_open_encoder(
+            self._templates[events.FileOpen].head,
+            codec.moment,
+            codec.body,
+            self._identity,
+            {
+                each.name: self._tables[each.metadata["attribute"]].__getitem__
+                for each in fields(events.FileOpen)
+                if each.metadata.get("attribute") in self._tables
+            },
+            self.encode,
+        )
 
     def observed(self, time: int) -> bytes:
         """The piece that says when the recorder saw the events of a frame; `time` is Unix time, ns."""
         return self.codec.observed(min(max(time, 0), _LAST_MOMENT))
 
+    def encode_all(self, found: Sequence[Event], observed: bytes) -> list[bytes]:
+        """The bytes of each event's record."""
+        encode, encode_open = self.encode, self._encode_open
+        return [
+            encode_open(each, observed) if isinstance(each, events.FileOpen) else encode(each, observed)
+            for each in found
+        ]
+
     def encode(self, event: Event, observed: bytes) -> bytes:
-        """The bytes of one record."""
+        """The bytes of one record, the general way."""
         template = self._templates[event.__class__]
         process = event.process
         if process is None:
@@ -126,9 +145,8 @@ class Encoder:
         if not 0 <= time <= _LAST_MOMENT:
             time = min(max(time, 0), _LAST_MOMENT)
         attributes: Iterator[bytes] = map(getitem, template.tables, template.values(event))
-        return b"".join(
-            (head, self._moment(time), observed, template.body(event), self._identity(event.id), *attributes, context)
-        )
+        body = self.codec.body(renderings.render(event))
+        return b"".join((head, self._moment(time), observed, body, self._identity(event.id), *attributes, context))
 
     def _template(self, kind: type[Event]) -> Template:
         exported = [each for each in fields(kind) if each.metadata.get("attribute") not in (None, _IDENTITY)]
@@ -139,7 +157,6 @@ class Encoder:
             failed=self.codec.head(kind.NAME, *WARN) if "error" in names and severity is INFO else None,
             values=attrgetter(*names),
             tables=tuple(self._table(each.metadata["attribute"], str(each.type)) for each in exported),
-            body=self._open_body if kind is events.FileOpen else self._body,
         )
 
     def _table(self, name: str, annotation: str) -> Table | Lists:
@@ -150,18 +167,6 @@ class Encoder:
             lists = annotation.startswith("list")
             self._tables[name] = Lists(make, keep="bytes" not in annotation) if lists else Table(make)
         return self._tables[name]
-
-    def _body(self, event: Event) -> bytes:
-        return self.codec.body(renderings.render(event))
-
-    def _open_body(self, event: events.FileOpen) -> bytes:
-        """Opens are nine in ten of all events, and their paths repeat."""
-        access = event.access
-        table = self._opens.get(access)
-        if table is None:
-            table = self._opens[access] = Table(lambda path: self.codec.body(renderings.render_open(access, path)))
-            del table[None]
-        return table[event.path]
 
     def _context(self, process: Process) -> bytes:
         session = process.session
