@@ -225,6 +225,7 @@ struct io_cmd_data {
 struct io_cqe {
 	__u64 user_data;
 	__s32 res;
+	int fd;				/* of the request's own file, until it is issued */
 };
 
 struct io_rsrc_node {

@@ -27,6 +27,8 @@
 #define IORING_OP_CONNECT	16
 #define IORING_FILE_INDEX_ALLOC (~0U)
 #define IORING_ACCEPT_MULTISHOT (1 << 0)
+#define REQ_F_FIXED_FILE	(1 << 0)
+#define REQ_F_CQE_SKIP		(1 << 6) /* = IOSQE_CQE_SKIP_SUCCESS */
 
 static __always_inline bool is_mapped(const __u32 *words)
 {

@@ -2,8 +2,7 @@
 /*
  * TCP connections taken by accept. The socket is made in softirq under
  * whatever task runs, so it is recorded where it gets its descriptor: at the
- * exit of the call, or at the completion of an io_uring request. Not seen: an
- * io_uring accept that asks for no completion on success.
+ * exit of the call, or at the completion of an io_uring request.
  */
 #include "network.bpf.h"
 #include "syscalls.bpf.h"
@@ -21,16 +20,19 @@ struct {
 	__type(value, __u32); /* file_slot */
 } multishots SEC(".maps");
 
+static __always_inline bool is_tcp(const struct sock *sk)
+{
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+}
+
 static __always_inline int record_accepted(struct sock *sk, __u32 flags)
 {
 	struct network_record record = {};
 	struct subject subject = {};
-	__u16 protocol;
 
-	if (!sk)
-		return 0;
-	protocol = BPF_CORE_READ(sk, sk_protocol);
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+	if (!sk || !is_tcp(sk))
 		return 0;
 	if (!select_current(&subject, CLASS_ACCEPT) || !read_ends(&record, sk))
 		return 0;
@@ -62,23 +64,27 @@ static __always_inline struct io_accept *accept_of(struct io_kiocb *request)
 	return (void *)request + bpf_core_field_offset(struct io_kiocb, cmd);
 }
 
-/* The socket of a completion: a descriptor of the process, or a place in the ring's own table. */
-static __always_inline struct sock *completed(struct io_ring_ctx *ring, __u32 file_slot,
-					      __s32 result)
+/* The file at a place in the ring's own table: such a descriptor has no number in the process. */
+static __always_inline struct file *direct_file_at(struct io_ring_ctx *ring, __u32 index)
 {
 	struct io_rsrc_node **nodes, *node = NULL;
-	__u32 index;
 
-	if (!file_slot)
-		return sock_of(file_at(bpf_get_current_task_btf(), result));
 	if (!bpf_core_field_exists(ring->file_table.data))
 		return NULL;
-	index = file_slot == IORING_FILE_INDEX_ALLOC ? (__u32)result : file_slot - 1;
 	if (index >= BPF_CORE_READ(ring, file_table.data.nr))
 		return NULL;
 	nodes = BPF_CORE_READ(ring, file_table.data.nodes);
 	bpf_probe_read_kernel(&node, sizeof(node), &nodes[index]);
-	return sock_of((struct file *)(BPF_CORE_READ(node, file_ptr) & ~FILE_POINTER_FLAGS));
+	return (struct file *)(BPF_CORE_READ(node, file_ptr) & ~FILE_POINTER_FLAGS);
+}
+
+static __always_inline struct sock *completed(struct io_ring_ctx *ring, __u32 file_slot,
+					      __s32 result)
+{
+	if (!file_slot)
+		return sock_of(file_at(bpf_get_current_task_btf(), result));
+	return sock_of(direct_file_at(ring, file_slot == IORING_FILE_INDEX_ALLOC ? (__u32)result :
+										   file_slot - 1));
 }
 
 /* The last or only completion of a request. */
@@ -129,24 +135,63 @@ int record_io_uring_single_accept(__u64 *ctx)
 	return request ? record_completion((void *)ctx[0], request) : 0;
 }
 
-SEC("tp_btf/io_uring_submit_req")
-int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
+static __always_inline void note_multishot(struct io_kiocb *request, struct io_accept *accept)
 {
-	struct io_accept *accept;
 	struct multishot key = {};
 	__u32 file_slot;
 
-	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
-		return 0;
-	accept = accept_of(request);
-	if (!(BPF_CORE_READ(accept, iou_flags) & IORING_ACCEPT_MULTISHOT))
-		return 0;
 	if (!selection_of(bpf_get_current_cgroup_id()))
-		return 0;
+		return;
 	key.ring = (__u64)BPF_CORE_READ(request, ctx);
 	key.user_data = BPF_CORE_READ(request, cqe.user_data);
 	file_slot = BPF_CORE_READ(accept, file_slot);
 	bpf_map_update_elem(&multishots, &key, &file_slot, BPF_ANY);
+}
+
+/*
+ * A request that asks for no completion on success would leave no trace: it is
+ * recorded as it is submitted, by the socket that listens. Whether anybody
+ * came, and from where, stays unknown; no network can be held against it.
+ */
+static __always_inline int record_silent_accept(struct io_kiocb *request)
+{
+	struct network_record record = {};
+	struct subject subject = {};
+	struct file *file;
+	struct sock *sk;
+	__u32 fd;
+
+	if (!select_current(&subject, CLASS_ACCEPT))
+		return 0;
+	fd = BPF_CORE_READ(request, cqe.fd);
+	file = BPF_CORE_READ(request, flags) & REQ_F_FIXED_FILE ?
+		       direct_file_at(BPF_CORE_READ(request, ctx), fd) :
+		       file_at(subject.task, fd);
+	sk = sock_of(file);
+	if (!sk || !is_tcp(sk) || !read_ends(&record, sk) ||
+	    !wants_port(&subject, record.local_port))
+		return 0;
+	record.protocol = IPPROTO_TCP;
+	record.result = RESULT_UNKNOWN;
+	if (!begin_record(&record.header, &subject, CLASS_ACCEPT, sizeof(record)))
+		return 0;
+	record.header.flags |= RECORD_UNSETTLED | RECORD_UNREADABLE | RECORD_IO_URING;
+	submit_record(&record.header, sizeof(record));
+	return 0;
+}
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(follow_io_uring_accept, struct io_kiocb *request)
+{
+	struct io_accept *accept;
+
+	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
+		return 0;
+	accept = accept_of(request);
+	if (BPF_CORE_READ(accept, iou_flags) & IORING_ACCEPT_MULTISHOT)
+		note_multishot(request, accept);
+	else if (BPF_CORE_READ(request, flags) & REQ_F_CQE_SKIP)
+		return record_silent_accept(request);
 	return 0;
 }
 

@@ -30,7 +30,8 @@ ENDS = struct.Struct("=Qi4HI16s16s")
 RING_HEADER = 8
 LOSSES = 6
 NETWORK_CLASSES = ("connect", "accept", "listen", "datagram")
-UNSETTLED, COMPAT, IO_URING = 1, 16, 32
+UNSETTLED, UNREADABLE, COMPAT, IO_URING = 1, 2, 16, 32
+RESULT_UNKNOWN = 0x7FFFFFFF
 WORKLOADS = Path(__file__).parent / "workloads"
 
 SYSCALLS = Capability("syscalls", frozenset(), (Rung("tp_btf", "syscalls", {"dispatch_syscall": "connect"}),))
@@ -53,7 +54,7 @@ ACCEPTS = Capability(
         Rung(
             "tp_btf",
             "network_accept",
-            {"record_io_uring_accept": "accept", "note_io_uring_multishot": "accept"},
+            {"record_io_uring_accept": "accept", "follow_io_uring_accept": "accept"},
             {2: "record_accept_call"},
         ),
     ),

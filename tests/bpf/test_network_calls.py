@@ -8,7 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bpf.network_programs import ACCEPTS, COMPAT, IO_URING, TCP, UDP, UNSETTLED, NetworkPrograms, assert_root, build
+from bpf.network_programs import (
+    ACCEPTS,
+    COMPAT,
+    IO_URING,
+    RESULT_UNKNOWN,
+    TCP,
+    UDP,
+    UNREADABLE,
+    UNSETTLED,
+    NetworkPrograms,
+    assert_root,
+    build,
+)
 
 COUNT = 101
 
@@ -63,6 +75,15 @@ def test_io_uring_accepts_are_recorded(programs: NetworkPrograms, tmp_path: Path
     assert Counter((each.peer, each.flags) for each in records) == {("127.0.0.1", IO_URING): COUNT}
     connects = {each.local_port for each in programs.records("connect")}
     assert {each.peer_port for each in records} == connects
+
+
+def test_silent_io_uring_accept_is_recorded_as_unknown(programs: NetworkPrograms, tmp_path: Path) -> None:
+    """An accept that asks for no completion is recorded by its listener, and never as if its peer were known."""
+    assert programs.run(build(tmp_path, "network_uring.c", "-luring"), "silent", str(COUNT)) == [str(COUNT)]
+    (listen,) = programs.records("listen")
+    assert Counter(
+        (each.result, each.flags, each.local_port, each.peer_port) for each in programs.records("accept")
+    ) == {(RESULT_UNKNOWN, UNSETTLED | UNREADABLE | IO_URING, listen.local_port, 0): COUNT}
 
 
 def test_io_uring_datagrams_are_recorded(programs: NetworkPrograms, tmp_path: Path) -> None:

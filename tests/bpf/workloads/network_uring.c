@@ -1,7 +1,7 @@
 /*
  * network_uring MODE COUNT: through io_uring, on 127.0.0.1, COUNT times. Prints how many succeeded.
  * connect: to a listener of its own, then as often to a port nobody listens on, then without a route.
- * accept, multishot, direct: take connections made by plain calls. send: datagrams to COUNT ports from 7000 on.
+ * accept, multishot, direct, silent (no completion): take connections made by plain calls. send: datagrams to COUNT ports from 7000 on.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -113,10 +113,16 @@ int main(int argc, char **argv)
 			else if (!strcmp(mode, "direct"))
 				io_uring_prep_accept_direct(io_uring_get_sqe(&ring), listener, NULL, NULL, 0,
 							    i % 16);
+			else if (!strcmp(mode, "silent")) {
+				sqe = io_uring_get_sqe(&ring);
+				io_uring_prep_accept_direct(sqe, listener, NULL, NULL, 0, i % 16);
+				sqe->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_LINK;
+				io_uring_prep_nop(io_uring_get_sqe(&ring));
+			}
 			taken = finish();
 			done += taken >= 0;
 			close(client);
-			if (strcmp(mode, "direct"))
+			if (taken > 2)
 				close(taken);
 		}
 	}
