@@ -58,8 +58,8 @@ class Session:
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """A process as it was at the events that share this object: an exec puts a new one in its place, one `revision` higher,
-    so that events before it keep telling of the program before it, and what is derived can be cached here."""
+    """A process as it was at the events that share this object: an exec puts a new one in its place, one `revision`
+    higher, so that events before it keep telling of the program before it, and what is derived can be cached here."""
 
     session: Session
     start: int
@@ -94,8 +94,8 @@ class Event:
     comm: bytes | None = attribute("podcorder.process.comm", "The thread's name as the kernel holds it.")
     flags: list[str] | None = attribute(
         "podcorder.flags",
-        "What to know about the values: truncated, unreadable, unsettled (read from the caller's memory, which may have "
-        "changed), compat (a 32-bit call), io_uring, partial (the session is older than its recording).",
+        "What to know about the values: truncated, unreadable, unsettled (read from the caller's memory, which may "
+        "have changed), compat (a 32-bit call), io_uring, partial (the session is older than its recording).",
     )
 
 
@@ -110,8 +110,12 @@ class ProcessExec(Event):
     argc: int | None = attribute("process.args_count", "How many arguments the process has.")
     argv_bytes: int | None = attribute("podcorder.argv.original_length", "Bytes of argv, where it was truncated.")
     redacted: int | None = attribute("podcorder.redacted", "How many values redaction took out.")
-    filename: bytes | None = attribute("podcorder.exec.filename", "The name given to execve: the script, where one was run.")
-    interpreter: bytes | None = attribute("podcorder.exec.interpreter", "The interpreter that the script's first line names.")
+    filename: bytes | None = attribute(
+        "podcorder.exec.filename", "The name given to execve: the script, where one was run."
+    )
+    interpreter: bytes | None = attribute(
+        "podcorder.exec.interpreter", "The interpreter that the script's first line names."
+    )
     cwd: bytes | None = attribute("process.working_directory", "Working directory.")
     effective_uid: int | None = attribute("process.user.id", "Effective user id.")
     effective_gid: int | None = attribute("process.group.id", "Effective group id.")
@@ -176,8 +180,12 @@ class FileOpen(Event):
     inode: int | None = attribute("file.inode", "Inode.")
     device: str | None = attribute("podcorder.file.device", "Device as major:minor.")
     mode: str | None = attribute("file.mode", "Permissions in octal.")
-    file_type: str | None = attribute("podcorder.file.type", "regular, directory, character, block, fifo, socket, link, other.")
-    descriptor: int | None = attribute("podcorder.file.descriptor", "The descriptor; absent where io_uring did not say.")
+    file_type: str | None = attribute(
+        "podcorder.file.type", "regular, directory, character, block, fifo, socket, link, other."
+    )
+    descriptor: int | None = attribute(
+        "podcorder.file.descriptor", "The descriptor; absent where io_uring did not say."
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -185,7 +193,9 @@ class FileOpenFailed(Event):
     """A file could not be opened."""
 
     NAME: ClassVar[str] = "podcorder.file.open_failed"
-    MEANING: ClassVar[str] = "A file could not be opened; the path is the caller's word (unsettled), as it was asked for."
+    MEANING: ClassVar[str] = (
+        "A file could not be opened; the path is the caller's word (unsettled), as it was asked for."
+    )
 
     path: bytes | None = attribute("file.path", "The path asked for.")
     access: str | None = attribute("podcorder.file.access", "read, write, read_write or path (O_PATH).")
@@ -301,7 +311,11 @@ class RecordingGap(Event):
     MEANING: ClassVar[str] = "Records were lost; how many is known unless the count is absent."
 
     record_class: str | None = attribute("podcorder.gap.class", "Class of the records lost, or unknown.")
-    reason: str | None = attribute("podcorder.gap.reason", "Why: ring_full, throttled, journal_dropped, power_loss, ...")
+    reason: str | None = attribute(
+        "podcorder.gap.reason",
+        "Why: ring_full, no_recorder, throttled, pending, scratch_busy, map_full, skipped (the kernel ran no program), "
+        "journal_dropped, power_loss, undecodable, state_unreadable or unexplained.",
+    )
     count: int | None = attribute("podcorder.gap.count", "How many records; absent where it cannot be known.")
     first: int | None = attribute("podcorder.gap.first", "Unix time of the earliest possible loss, ns.")
     last: int | None = attribute("podcorder.gap.last", "Unix time of the latest possible loss, ns.")

@@ -13,15 +13,9 @@ from typing import Any, Self
 
 from podcorder_agent.interpreter import state
 from podcorder_agent.interpreter.decoding import Decoder, Fields
-from podcorder_agent.interpreter.events import (
-    ContainerEnd,
-    ContainerStart,
-    Event,
-    Finding,
-    RecordingGap,
-)
+from podcorder_agent.interpreter.events import ContainerEnd, Event
 from podcorder_agent.interpreter.gaps import Account, Segments
-from podcorder_agent.interpreter.pending import Held, Pending, Record
+from podcorder_agent.interpreter.pending import Pending, Record
 from podcorder_agent.interpreter.records import (
     CLASS_COUNT,
     CLASS_NAMES,
@@ -37,6 +31,14 @@ from podcorder_agent.interpreter.records import (
     inspect_damage,
 )
 from podcorder_agent.interpreter.redaction import Redaction
+from podcorder_agent.interpreter.reports import (
+    end_container,
+    report_finding,
+    report_given_up,
+    report_state,
+    report_undecodable,
+    start_container,
+)
 from podcorder_agent.interpreter.selections import Selection, Selections
 from podcorder_agent.interpreter.sequences import Sequences
 from podcorder_agent.interpreter.sessions import Cause, Sessions
@@ -113,27 +115,18 @@ class Interpreter:
         account.anchor = header.anchor_ns
         account.last = max(account.last, frame.time)
         if self.state_problem is not None:
-            gap = RecordingGap(f"gap.state.{self._place(frame)}", frame.time + header.anchor_ns)
-            gap.reason, gap.last = "state_unreadable", gap.time
-            events.append(gap)
+            events.append(report_state(frame))
             self.state_problem = None
         if frame.kind <= FrameKind.LIFECYCLE:
             self._interpret_records(frame, events)
         elif not self._interpret_json(frame, events):
-            self._report_undecodable(frame, {None: 1}, events)
+            self._count_undecodable(frame, {None: 1}, events)
         if self.selections.removed:
             self._end_removed(frame.time - REMOVAL_DELAY, events)
         if self.pending.containers:
             for held in self.pending.expire(frame.time):
-                self._report_given_up(held, frame, events)
+                events += report_given_up(held, frame)
         return events
-
-    def _place(self, frame: Frame) -> str:
-        return f"{frame.segment.generation:016x}.{frame.position}"
-
-    def _moment(self, frame: Frame) -> str:
-        """Names a request or a note: a copy that is carried forward keeps its time."""
-        return f"{frame.segment.generation:016x}.{frame.time}"
 
     def _turn(self, frame: Frame, events: list[Event]) -> None:
         """Another load of the programs, maybe on another boot."""
@@ -144,7 +137,7 @@ class Interpreter:
             cause = Cause(f"boot.{self.boot_id}", before.last + before.anchor, before.anchor)
             self.sessions.end_all(cause, events)
             for container_id in list(self.pending.containers):
-                self._report_given_up(self.pending.release(container_id), frame, events)
+                events += report_given_up(self.pending.release(container_id), frame)
             self.boot_id = header.boot_id
             self.begin_boot(Selections())
         self.account = Account(header.generation)
@@ -203,14 +196,11 @@ class Interpreter:
         self.account.add_seen(seen)
         self.segments.add_seen(frame.position.segment, seen)
         if damaged:
-            self._report_undecodable(frame, damaged, events)
+            self._count_undecodable(frame, damaged, events)
 
-    def _report_undecodable(self, frame: Frame, damaged: dict[str | None, int], events: list[Event]) -> None:
-        for name, count in damaged.items():
-            gap = RecordingGap(f"gap.undecodable.{self._place(frame)}.{name}", frame.time + frame.segment.anchor_ns)
-            gap.record_class, gap.reason, gap.count, gap.last = name, "undecodable", count, gap.time
-            events.append(gap)
-            self.undecodable += count
+    def _count_undecodable(self, frame: Frame, damaged: dict[str | None, int], events: list[Event]) -> None:
+        self.undecodable += sum(damaged.values())
+        events += report_undecodable(frame, damaged)
 
     # Containers
 
@@ -269,7 +259,7 @@ class Interpreter:
             self.withheld += 1
         else:
             for held in self.pending.hold(container_id, frame.time, frame.position, record):
-                self._report_given_up(held, frame, events)
+                events += report_given_up(held, frame)
 
     def _emit_held(self, record: Record, selection: Selection, frame: Frame, events: list[Event]) -> None:
         """Decode a record as if its container had been selected, and leave out what the policy does not want."""
@@ -278,21 +268,11 @@ class Interpreter:
         fields = (*fields[:SLOT], selection.slot, *fields[SLOT + 1 :])
         found: list[Event] = []
         if not self._methods[kind](fields, record.data, 0, record.identity, record.anchor, found):
-            self._report_undecodable(frame, {CLASS_NAMES[kind]: 1}, events)
+            self._count_undecodable(frame, {CLASS_NAMES[kind]: 1}, events)
         slot = self.slots.get(selection.slot)
         wanted = found if slot is None else [each for each in found if slot.admits(each)]
         self.withheld += len(found) - len(wanted)
         events += wanted
-
-    def _report_given_up(self, held: Held, frame: Frame, events: list[Event]) -> None:
-        """Held records nobody asked for in time are lost, and counted."""
-        counts = Counter(CLASS_NAMES[each.data[9]] for each in held.records)
-        for name, count in counts.items():
-            anchor = held.records[0].anchor
-            gap = RecordingGap(f"gap.pending.{held.records[0].identity}.{name}", frame.time + frame.segment.anchor_ns)
-            gap.record_class, gap.reason, gap.count = name, "pending", count
-            gap.first, gap.last = held.started + anchor, gap.time
-            events.append(gap)
 
     # Requests, notes and counters
 
@@ -336,7 +316,7 @@ class Interpreter:
         slot = self.slots[number] = Slot.parse(settings, self.redaction)
         if slot.redaction is not self.redaction:
             for index, problem in enumerate(slot.redaction.problems):
-                events.append(self._finding(f"redaction.{number}.{index}", "redaction", problem, frame))
+                events.append(report_finding(frame, f"redaction.{number}.{index}", "redaction", problem))
         return True
 
     def _select(self, request: dict[str, Any], frame: Frame, events: list[Event]) -> None:
@@ -347,12 +327,7 @@ class Interpreter:
         container = selection.container
         held = self.pending.release(container.cgroup_id)
         if new:
-            start = held.started if held.records else frame.time
-            event = ContainerStart(
-                f"{self._moment(frame)}.{container.cgroup_id}.start", start + frame.segment.anchor_ns
-            )
-            event.container = container
-            events.append(event)
+            events.append(start_container(frame, container, held))
         else:
             self.sessions.refresh(container.cgroup_id)
         for record in held.records:
@@ -362,9 +337,7 @@ class Interpreter:
         self.withheld += len(self.pending.release(cgroup_id).records)
         ended = self.selections.exclude(cgroup_id, frame.time)
         if ended is not None:
-            event = ContainerEnd(f"{self._moment(frame)}.{cgroup_id}.end", frame.time + frame.segment.anchor_ns)
-            event.container = ended.container
-            events.append(event)
+            events.append(end_container(frame, ended.container))
 
     def _act_on_note(self, note: dict[str, Any], frame: Frame, events: list[Event]) -> bool:
         name = note.get("note")
@@ -382,17 +355,15 @@ class Interpreter:
             return gaps is not None
         elif name == "full":
             message = "The journal's disk was full: the ring held what it could, and the kernel counted the rest."
-            events.append(self._finding("full", "journal", message, frame))
+            events.append(report_finding(frame, "full", "journal", message))
         return True
 
     def _stop(self, frame: Frame, events: list[Event]) -> None:
         """The programs are gone: no record follows, and every container's recording has ended."""
         for container_id in list(self.pending.containers):
-            self._report_given_up(self.pending.release(container_id), frame, events)
+            events += report_given_up(self.pending.release(container_id), frame)
         events += self.account.settle(frame.time)
-        for selection in self.selections.chosen.values():
-            identity = f"{self._moment(frame)}.{selection.container.cgroup_id}.end"
-            events.append(ContainerEnd(identity, frame.time + frame.segment.anchor_ns, container=selection.container))
+        events += [end_container(frame, each.container) for each in self.selections.chosen.values()]
         self.selections.chosen.clear()
 
     def _report_capabilities(self, told: object, frame: Frame, events: list[Event]) -> None:
@@ -405,9 +376,4 @@ class Interpreter:
                 continue
             self.capabilities[name] = standing
             if each.get("state") not in _WELL:
-                events.append(self._finding(f"capability.{name}", name, f"The capability is {standing}.", frame))
-
-    def _finding(self, cause: str, subject: str, message: str, frame: Frame) -> Finding:
-        finding = Finding(f"finding.{self._moment(frame)}.{cause}", frame.time + frame.segment.anchor_ns)
-        finding.subject, finding.message = subject, message
-        return finding
+                events.append(report_finding(frame, f"capability.{name}", name, f"The capability is {standing}."))
