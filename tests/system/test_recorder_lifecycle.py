@@ -234,3 +234,47 @@ def test_journal_on_a_full_disk(tmp_path: Path) -> None:
     assert code == 26
     assert "free some space" in words
     assert not pins.exists()
+
+
+def test_memory_outside_the_rings_is_small(record: Record, workloads: Path) -> None:
+    """At most 40 MB are resident besides the rings' mappings, also after work."""
+    recording = record()
+    recording.select()
+    recording.cgroup.run(workloads / "opens", "100003", "/etc/hostname")
+    recording.client.flush()
+    resident, ring = 0, False
+    for line in Path(f"/proc/{recording.recorder.pid}/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            ring = line.endswith("anon_inode:bpf-map")
+        elif line.startswith("Rss:") and not ring:
+            resident += int(line.split()[1])
+    assert resident <= 40_000
+    recording.stop()
+
+
+def test_exporter_without_privileges_may_ask(record: Record) -> None:
+    """The exporter's uid is served, another unprivileged one is not, and files go to the exporter's group."""
+    exporter, stranger = 65_001, 65_002
+    recording = record(arguments=["--exporter-uid", str(exporter), "--exporter-gid", str(exporter)])
+    for directory in (recording.journal.parent.parent, recording.journal.parent, recording.journal):
+        directory.chmod(0o755)
+    program = (
+        "import os, sys\n"
+        "from podcorder_agent.control.client import ControlClient\n"
+        "os.setresgid(*[int(sys.argv[2])] * 3), os.setresuid(*[int(sys.argv[2])] * 3)\n"
+        "print(ControlClient(sys.argv[1], 'exporter').hello()['ok'])"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", program, recording.journal / "control.sock", str(uid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for uid in (exporter, stranger)
+    ]
+    assert answers[0].stdout == "True\n", answers[0].stderr
+    assert answers[1].stdout == ""
+    assert "ControlUnreachable" in answers[1].stderr
+    assert {path.stat().st_gid for path in recording.journal.glob("*.segment")} == {exporter}
+    recording.stop()

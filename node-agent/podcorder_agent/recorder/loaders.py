@@ -16,7 +16,8 @@ MAPS_OBJECT = "containers"
 """Has every shared map of bpf/maps.bpf.h, as all objects do."""
 
 HANDLERS_MAP = "syscall_handlers"
-_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+"""Directory of the objects by machine, as `uname` names it."""
 _TRIAL_RING_BYTES = 256 * 1024
 EVENTS_MAP = "events"
 SCRATCH_SUFFIX = "_scratch"
@@ -44,7 +45,7 @@ class CoreLoader:
     """Objects compiled beforehand, adapted to the running kernel by its BTF (CO-RE)."""
 
     def __init__(self, objects: Path | None = None) -> None:
-        self._objects = objects or OBJECTS / _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+        self._objects = objects or OBJECTS / ARCHITECTURES.get(os.uname().machine, os.uname().machine)
 
     def make_maps(self, pins: Pins, ring_bytes: int) -> None:
         try:
@@ -63,10 +64,12 @@ class CoreLoader:
                 directory.parent.mkdir(mode=0o700, exist_ok=True)
                 directory.mkdir(mode=0o700, exist_ok=True)
             self._attach(rung, pins, ring_bytes, links, programs)
-        except OSError as error:
+        except (OSError, RungRefused, ObjectMissing) as error:
             remove_tree(links)
             remove_tree(programs)
-            raise RungRefused(libbpf.explanation(str(error))) from None
+            if isinstance(error, OSError):
+                raise RungRefused(libbpf.explanation(str(error))) from None
+            raise
 
     def _attach(self, rung: Rung, pins: Pins, ring_bytes: int, links: Path, programs: Path) -> None:
         with self._open(rung.object) as opened:

@@ -1,0 +1,116 @@
+"""How a capability falls from rung to rung, and what is left behind where it falls through."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixtures.recordings import BPFFS, mount_bpffs
+
+from podcorder_agent.recorder.attachments import Attachments
+from podcorder_agent.recorder.classes import event_bits
+from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
+from podcorder_agent.recorder.ladders import LADDERS, Capability, Rung
+from podcorder_agent.recorder.loaders import ARCHITECTURES, OBJECTS, CoreLoader
+from podcorder_agent.recorder.pins import Pins
+from podcorder_agent.recorder.probes import list_leftovers
+
+UNSAFE = """
+__attribute__((section("tp_btf/sys_exit"), used))
+int unsafe(unsigned long long *ctx) { return *(int *)ctx[1]; }
+__attribute__((section("license"), used)) char LICENSE[] = "Dual BSD/GPL";
+"""
+OPEN = event_bits(["open"])
+GOOD = Rung("good", "syscalls", {"dispatch_syscall": "open"})
+LESSER = Rung("lesser", "syscalls", {"dispatch_syscall": "open"}, limits="it covers less")
+REFUSED = Rung("refused", "unsafe", {"unsafe": "open"})
+ABSENT = Rung("absent", "absent", {"nothing": "open"})
+
+
+@pytest.fixture
+def pins() -> Iterator[Pins]:
+    mount_bpffs()
+    made = Pins(BPFFS / f"podcorder-test-{uuid.uuid4().hex[:8]}")
+    made.prepare()
+    yield made
+    made.remove()
+    made.close()
+
+
+@pytest.fixture
+def loader(tmp_path: Path) -> CoreLoader:
+    """The real objects, and one with a program that the verifier refuses."""
+    shutil.copytree(OBJECTS / ARCHITECTURES[os.uname().machine], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "unsafe.c").write_text(UNSAFE)
+    command = ["clang", "--target=bpf", "-g", "-O2", "-c", tmp_path / "unsafe.c", "-o", tmp_path / "unsafe.bpf.o"]
+    subprocess.run(command, check=True)
+    return CoreLoader(tmp_path)
+
+
+def attach(loader: CoreLoader, pins: Pins, *ladders: Capability) -> Attachments:
+    loader.make_maps(pins, 1 << 16)
+    make_skipped_map(pins)
+    attachments = Attachments(loader, pins, KernelMaps(pins), ladders)
+    attachments.apply(OPEN)
+    return attachments
+
+
+def ladder(*rungs: Rung, name: str = "files", requires: str = "") -> Capability:
+    return Capability(name, frozenset({"open"}), rungs, requires)
+
+
+def test_first_rung_that_loads_is_taken(loader: CoreLoader, pins: Pins) -> None:
+    """What the kernel refuses and what is not installed are passed over."""
+    attachments = attach(loader, pins, ladder(ABSENT, REFUSED, GOOD, LESSER))
+    assert attachments.states["files"] == {"state": "Active", "rung": "good", "reason": ""}
+    assert pins.attached() == {("files", "good"): {"dispatch_syscall"}}
+
+
+def test_lesser_rung_is_degraded(loader: CoreLoader, pins: Pins) -> None:
+    """A rung that covers less says what it does not cover."""
+    attachments = attach(loader, pins, ladder(REFUSED, LESSER, GOOD))
+    assert attachments.states["files"] == {"state": "Degraded", "rung": "lesser", "reason": "it covers less"}
+
+
+def test_no_rung_is_failed_with_every_reason(loader: CoreLoader, pins: Pins) -> None:
+    """Where nothing loads, each rung's reason is told, the verifier's own word included; nothing stays behind."""
+    attachments = attach(loader, pins, ladder(ABSENT, REFUSED))
+    state = attachments.states["files"]
+    assert (state["state"], state["rung"]) == ("Failed", "")
+    assert "absent.bpf.o is missing" in state["reason"]
+    assert "invalid mem access" in state["reason"]
+    assert [each for each in list_leftovers(pins.directory) if not each.startswith("maps/")] == []
+
+
+def test_what_a_failed_one_carries_fails_too(loader: CoreLoader, pins: Pins) -> None:
+    """A capability whose requirement failed is not attached in vain."""
+    attachments = attach(loader, pins, ladder(REFUSED, name="syscalls"), ladder(GOOD, requires="syscalls"))
+    assert attachments.states["files"]["state"] == "Failed"
+    assert attachments.states["files"]["reason"].startswith("needs syscalls")
+    assert pins.attached() == {}
+
+
+def test_failure_is_tried_again_with_a_new_need(loader: CoreLoader, pins: Pins, tmp_path: Path) -> None:
+    """A failed capability rests while the need lasts, and gets its next chance with the next need."""
+    attachments = attach(loader, pins, ladder(Rung("late", "late", {"dispatch_syscall": "open"})))
+    assert attachments.states["files"]["state"] == "Failed"
+    shutil.copy(tmp_path / "syscalls.bpf.o", tmp_path / "late.bpf.o")
+    assert not attachments.apply(OPEN)
+    attachments.apply(0)
+    attachments.apply(OPEN)
+    assert attachments.states["files"]["state"] == "Active"
+
+
+def test_every_class_has_a_capability() -> None:
+    """Whatever class a slot may ask for, some capability attaches for it."""
+    covered = frozenset().union(*(each.classes for each in LADDERS))
+    assert covered | {"exec", "fork", "exit", "cgroup"} >= frozenset(
+        {"exec_failed", "open", "open_failed", "connect", "accept", "listen", "datagram"}
+    )
+    names = [each.name for each in LADDERS]
+    assert all(each.requires in ("", *names[: names.index(each.name)]) for each in LADDERS)
