@@ -76,11 +76,6 @@ class CoreLoader:
             _prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes)
             opened.load()
             by_name = {program.name: program for program in opened.programs()}
-            if rung.handlers:
-                handlers = libbpf.Map.open(pins.maps / HANDLERS_MAP)
-                for index, name in rung.handlers.items():
-                    handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
-                handlers.close()
             for name in rung.programs:
                 by_name[name].pin(programs / name)
                 link = by_name[name].attach()
@@ -88,6 +83,11 @@ class CoreLoader:
                     link.pin(links / name)
                 finally:
                     link.close()
+            if rung.handlers:  # last: a rung that fails must leave none at work
+                handlers = libbpf.Map.open(pins.maps / HANDLERS_MAP)
+                for index, name in rung.handlers.items():
+                    handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
+                handlers.close()
 
     def try_rung(self, rung: Rung) -> None:
         try:
