@@ -128,7 +128,7 @@ static __always_inline bool wants_port(const struct subject *subject, __u16 port
 /* The socket's inode number tells it from a later one at the same address; 0: it has no file. */
 static __always_inline __u64 socket_inode(const struct sock *sk)
 {
-	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+	return sk->sk_socket->file->f_inode->i_ino;
 }
 
 /* The file at a descriptor; another thread may have put another one there since the call. */

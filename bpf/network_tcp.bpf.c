@@ -10,7 +10,8 @@
  * that fails in the call after SYN_SENT (no free port) show in the socket.
  * Route lookups would tell the former without saying which error the caller
  * got, so both are taken at the exit of the call: exact, and next to free
- * beside the handlers that sit there already.
+ * beside the handlers that sit there already. Not seen: an MPTCP connect that
+ * fails before its first packet.
  */
 #include "network.bpf.h"
 #include "syscalls.bpf.h"
@@ -177,12 +178,13 @@ static __always_inline bool read_asked(struct network_record *record, const void
 }
 
 /* A connect call has ended: what the socket's states did not tell. */
-static __always_inline int record_connect_end(struct sock *sk, const void *address, __u32 length,
+static __always_inline int record_connect_end(struct file *file, const void *address, __u32 length,
 					      __s64 result, __u32 flags)
 {
 	struct network_record record = {};
 	struct subject subject = {};
 	struct connecting *begun;
+	struct sock *sk = sock_of(file);
 	__u64 key = (__u64)sk, *inode;
 
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || says_nothing(-result))
@@ -198,7 +200,7 @@ static __always_inline int record_connect_end(struct sock *sk, const void *addre
 	if (!result)
 		return 0;
 	inode = bpf_map_lookup_elem(&failed_connects, &key);
-	if (inode && *inode == socket_inode(sk)) {
+	if (inode && *inode == BPF_CORE_READ(file, f_inode, i_ino)) {
 		bpf_map_delete_elem(&failed_connects, &key);
 		return 0;
 	}
@@ -238,8 +240,8 @@ int record_connect_call(__u64 *ctx)
 		arguments[1] = packed[1];
 		arguments[2] = packed[2];
 	}
-	return record_connect_end(sock_of(file_at(task, arguments[0])), (void *)arguments[1],
-				  arguments[2], result, compat ? RECORD_COMPAT : 0);
+	return record_connect_end(file_at(task, arguments[0]), (void *)arguments[1], arguments[2],
+				  result, compat ? RECORD_COMPAT : 0);
 }
 
 SEC("tp_btf/io_uring_complete")
@@ -251,9 +253,9 @@ int record_io_uring_connect(__u64 *ctx)
 	if (!request || BPF_CORE_READ(request, opcode) != IORING_OP_CONNECT)
 		return 0;
 	connect = (void *)request + bpf_core_field_offset(struct io_kiocb, cmd);
-	return record_connect_end(sock_of(BPF_CORE_READ(request, cmd.file)),
-				  BPF_CORE_READ(connect, addr), BPF_CORE_READ(connect, addr_len),
-				  BPF_CORE_READ(request, cqe.res), RECORD_IO_URING);
+	return record_connect_end(BPF_CORE_READ(request, cmd.file), BPF_CORE_READ(connect, addr),
+				  BPF_CORE_READ(connect, addr_len), BPF_CORE_READ(request, cqe.res),
+				  RECORD_IO_URING);
 }
 
 char LICENSE[] SEC("license") = LICENSE_TEXT;

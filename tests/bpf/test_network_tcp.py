@@ -10,6 +10,13 @@ import pytest
 from bpf.network_programs import ACCEPTS, TCP, UNSETTLED, NetworkPrograms, assert_root
 
 
+BLACK_HOLE = """
+    ip link add hole type bridge && ip addr add 192.0.2.1/24 dev hole && ip link set hole up &&
+    ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev hole nud permanent
+"""
+"""What is sent to 192.0.2.2 is never answered, and never leaves the namespace."""
+
+
 @pytest.fixture
 def programs() -> Iterator[NetworkPrograms]:
     assert_root()
@@ -81,13 +88,13 @@ def test_timeout_belongs_to_the_task_that_called(programs: NetworkPrograms) -> N
     """The outcome of a connect that times out comes in another task, and is recorded as the caller's."""
     programs.run_python(
         """
-        subprocess.run("ip link add hole type bridge && ip addr add 192.0.2.1/24 dev hole && ip link set hole up &&"
-                       "ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev hole nud permanent", shell=True, check=True)
+        subprocess.run(sys.argv[1], shell=True, check=True)
         client = socket()
         client.setsockopt(IPPROTO_TCP, TCP_SYNCNT, 1)
         open("/proc/self/comm", "w").write("patient")
         assert client.connect_ex(("192.0.2.2", 7)) == errno.ETIMEDOUT
-        """
+        """,
+        BLACK_HOLE,
     )
     (record,) = programs.records()
     assert (record.result, record.peer, record.peer_port) == (-errno.ETIMEDOUT, "192.0.2.2", 7)
@@ -99,8 +106,7 @@ def test_connect_given_up_is_aborted(programs: NetworkPrograms) -> None:
     """A socket closed, or disconnected, before there was an answer leaves one aborted connect."""
     programs.run_python(
         """
-        subprocess.run("ip link add hole type bridge && ip addr add 192.0.2.1/24 dev hole && ip link set hole up &&"
-                       "ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev hole nud permanent", shell=True, check=True)
+        subprocess.run(sys.argv[1], shell=True, check=True)
         import ctypes
         for disconnect in (False, True):
             client = socket()
@@ -110,7 +116,8 @@ def test_connect_given_up_is_aborted(programs: NetworkPrograms) -> None:
                 nowhere = bytes(16)
                 assert ctypes.CDLL(None).connect(client.fileno(), nowhere, 16) == 0
             client.close()
-        """
+        """,
+        BLACK_HOLE,
     )
     assert [each.result for each in programs.records()] == [-errno.ECONNABORTED] * 2
 
@@ -245,6 +252,32 @@ def test_overflow_is_counted() -> None:
         generated, lost = programs.counted("connect")
         assert generated == 211
         assert 0 < lost == 211 - len(programs.records("connect"))
+    finally:
+        programs.close()
+
+
+def test_full_map_is_counted() -> None:
+    """Connects in progress beyond what the kernel can remember are generated and lost; the others end as they do."""
+    assert_root()
+    room, more = 16384, 101
+    programs = NetworkPrograms(TCP, ring_bytes=8 * 1024 * 1024)
+    try:
+        programs.run_python(
+            """
+            import resource
+            subprocess.run(sys.argv[1], shell=True, check=True)
+            count = int(sys.argv[2])
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count + 99, count + 99))
+            clients = [socket() for _ in range(count)]
+            for client in clients:
+                client.setblocking(False)
+                assert client.connect_ex(("192.0.2.2", 7)) == errno.EINPROGRESS
+            """,
+            BLACK_HOLE,
+            str(room + more),
+        )
+        assert programs.counted("connect") == (room + more, more)
+        assert Counter(each.result for each in programs.records()) == {-errno.ECONNABORTED: room}
     finally:
         programs.close()
 
