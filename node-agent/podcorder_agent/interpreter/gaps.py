@@ -120,44 +120,42 @@ class Account:
 
 
 class Segments:
-    """Records seen by class in each of the last segments: what is lost with a dropped one is the rest of it."""
+    """What is known of the records of each of the last segments: what is lost with a dropped one is the rest.
+
+    A segment that is being read stays readable to its end, so a running interpreter has seen all of it or nothing. What
+    was seen of a checkpoint's own segment is not kept with the checkpoint: it is acknowledged, and in no later note.
+    """
 
     def __init__(self) -> None:
-        self.seen: dict[int, list[int]] = {}
-        self.dropped: dict[int, None] = {}
-        """Segments whose loss was reported, in that order."""
+        self.known: dict[int, list[int]] = {}
+        """By segment: records seen, and those that a `dropped` note in it told of."""
 
-    def add_seen(self, index: int, counts: list[int]) -> None:
-        known = self.seen.get(index)
-        self.seen[index] = counts if known is None else list(map(add, known, counts))
-        if len(self.seen) > MOST_SEGMENTS:
-            del self.seen[next(iter(self.seen))]
+    def add(self, index: int, counts: list[int]) -> None:
+        known = self.known.get(index)
+        self.known[index] = counts if known is None else list(map(add, known, counts))
+        if len(self.known) > MOST_SEGMENTS:
+            del self.known[next(iter(self.known))]
 
-    def report_dropped(self, note: dict[str, Any], account: Account, time: int) -> list[RecordingGap] | None:
-        """The gaps of a `dropped` note; None where it cannot be read."""
-        segment, classes = note.get("segment"), note.get("classes")
-        if isinstance(classes, dict):
-            classes = [classes.get(name, 0) for name in CLASS_NAMES]
-        counts = read_counts(classes, CLASS_COUNT)
-        if type(segment) is not int or counts is None:
+    def report_dropped(
+        self, note: dict[str, Any], index: int, account: Account, time: int
+    ) -> list[RecordingGap] | None:
+        """The gaps of a `dropped` note that stands in segment `index`; None where it cannot be read."""
+        segment, rejected = note.get("segment"), note.get("rejected", 0)
+        counts = read_counts(note.get("classes"), CLASS_COUNT)
+        if type(segment) is not int or type(rejected) is not int or counts is None:
             return None
-        if segment in self.dropped:  # the note itself was carried forward
-            return []
-        self.dropped[segment] = None
-        if len(self.dropped) > MOST_SEGMENTS:
-            del self.dropped[next(iter(self.dropped))]
-        seen = self.seen.pop(segment, None) or _zeros()
-        gaps = []
-        for name, count, known in zip(CLASS_NAMES, counts, seen, strict=True):
-            if count > known:
+        known = self.known.pop(segment, None) or _zeros()
+        missing = [max(0, count - each) for count, each in zip(counts, known, strict=True)]
+        account.dropped = list(map(add, account.dropped, missing))
+        self.add(index, counts)  # where this segment goes too, its note tells of them again
+        gaps: list[RecordingGap] = []
+        for name, count in [*zip(CLASS_NAMES, missing, strict=True), (None, rejected)]:
+            if count > 0:
                 gap = RecordingGap(f"gap.dropped.{account.generation:016x}.{segment}.{name}", time + account.anchor)
-                gap.record_class, gap.reason, gap.count = name, "journal_dropped", count - known
+                gap.record_class, gap.reason, gap.count = name, "journal_dropped", count if name else None
                 gap.first, gap.last = (
                     value + account.anchor if type(value) is int and 0 <= value < MOST_COUNT else None
                     for value in (note.get("first"), note.get("last"))
                 )
                 gaps.append(gap)
-        account.dropped = [
-            before + max(0, count - known) for before, count, known in zip(account.dropped, counts, seen, strict=True)
-        ]
         return gaps

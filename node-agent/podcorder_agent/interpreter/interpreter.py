@@ -69,6 +69,8 @@ class Interpreter:
         self.sequences: dict[int, Sequences] = {}
         self.account = Account(0, closed=True)
         self.segments = Segments()
+        self.segment = 0
+        """Where the last frame stood."""
         self.slots: dict[int, Slot] = {}
         self.configured: dict[int, int] = {}
         """By slot: boot time of the frame that configured it, ns."""
@@ -112,6 +114,7 @@ class Interpreter:
         if header.generation != self.account.generation or header.boot_id != self.boot_id:
             self._turn(frame, events)
         account = self.account
+        self.segment = frame.position.segment
         account.anchor = header.anchor_ns
         account.last = max(account.last, frame.time)
         if self.state_problem is not None:
@@ -194,7 +197,7 @@ class Interpreter:
             elif not methods[kind](fields, payload, here, identity, anchor, events):
                 damaged[CLASS_NAMES[kind]] += 1
         self.account.add_seen(seen)
-        self.segments.add_seen(frame.position.segment, seen)
+        self.segments.add(frame.position.segment, seen)
         if damaged:
             self._count_undecodable(frame, damaged, events)
 
@@ -350,9 +353,17 @@ class Interpreter:
             if note.get("unpinned") is True and not frame.flags & 1:
                 self._stop(frame, events)
         elif name == "dropped":
-            gaps = self.segments.report_dropped(note, self.account, frame.time)
+            gaps = self.segments.report_dropped(note, frame.position.segment, self.account, frame.time)
             events += gaps or ()
+            if note.get("requests"):
+                message = (
+                    "Requests went with a segment nobody had read: containers recorded since may lack their names."
+                )
+                events.append(report_finding(frame, "requests", "journal", message))
             return gaps is not None
+        elif name == "torn":
+            message = "A segment ended inside a frame, which was cut off."
+            events.append(report_finding(frame, "torn", "journal", message))
         elif name == "full":
             message = "The journal's disk was full: the ring held what it could, and the kernel counted the rest."
             events.append(report_finding(frame, "full", "journal", message))

@@ -31,8 +31,10 @@ def save(interpreter: Interpreter) -> dict[str, Any]:
         "boot_id": interpreter.boot_id,
         "sequences": [[generation, each.snapshot()] for generation, each in interpreter.sequences.items()],
         "account": interpreter.account.snapshot(),
-        "segments": [[index, each[:]] for index, each in interpreter.segments.seen.items()],
-        "dropped": list(interpreter.segments.dropped),
+        "segments": [
+            [index, each[:]] for index, each in interpreter.segments.known.items() if index != interpreter.segment
+        ],
+        "segment": interpreter.segment,
         "slots": [[number, each.raw] for number, each in interpreter.slots.items()],
         "configured": list(map(list, interpreter.configured.items())),
         "capabilities": dict(interpreter.capabilities),
@@ -57,8 +59,8 @@ def load(interpreter: Interpreter, saved: Any) -> None:
         int(generation): Sequences.restore(int(generation), each) for generation, each in saved["sequences"]
     }
     interpreter.account = Account.restore(saved["account"])
-    interpreter.segments.seen = {int(index): list(each) for index, each in saved["segments"]}
-    interpreter.segments.dropped = {int(index): None for index in saved["dropped"]}
+    interpreter.segments.known = {int(index): list(each) for index, each in saved["segments"]}
+    interpreter.segment = int(saved["segment"])
     interpreter.slots = {int(number): Slot.parse(raw, interpreter.redaction) for number, raw in saved["slots"]}
     interpreter.configured = {int(number): int(time) for number, time in saved["configured"]}
     interpreter.capabilities = dict(saved["capabilities"])

@@ -8,6 +8,7 @@ import pytest
 from fixtures.journals import ANCHOR, SECOND, record_exec, record_open, ring
 
 from podcorder_agent.interpreter import Interpreter, events
+from podcorder_agent.interpreter.records import CLASS_NAMES
 from podcorder_agent.journal import FrameKind
 
 
@@ -86,20 +87,59 @@ def test_a_recorder_that_resumes_is_no_gap(feed: Any) -> None:
     assert feed.note("resumed", capabilities={}) == []
 
 
-def test_a_dropped_segment_is_a_gap_of_what_was_not_seen_of_it(feed: Any) -> None:
-    """Counts are of the whole segment; what was interpreted before it went is not lost. The law holds in the end."""
+def dropped(segment: int, opens: int, execs: int = 0, **more: Any) -> dict[str, Any]:
+    classes = [0] * len(CLASS_NAMES)
+    classes[CLASS_NAMES.index("open")], classes[CLASS_NAMES.index("exec")] = opens, execs
+    times = {"first": 50 * SECOND, "last": 60 * SECOND}
+    return {"segment": segment, "segments": 1, "classes": classes, "requests": 0, "rejected": 0, **times, **more}
+
+
+def test_a_dropped_segment_is_a_gap(feed: Any) -> None:
+    """By class, between the times of its records; the law holds in the end."""
     feed.note("started", capabilities={})
+    feed.turn()
+    feed.turn()
+    found = feed.note("dropped", **dropped(2, 9, 2, rejected=1))
+    assert summary(found) == [
+        ("exec", "journal_dropped", 2),
+        ("open", "journal_dropped", 9),
+        (None, "journal_dropped", None),
+    ]
+    assert (found[0].first, found[0].last) == (ANCHOR + 50 * SECOND, ANCHOR + 60 * SECOND)
+    feed.count(open=9, exec=2)
+    assert summary(feed.note("stopped", unpinned=True)) == []
+
+
+def test_what_was_read_before_it_was_dropped_is_not_lost(feed: Any) -> None:
+    """The note counts what nobody had acknowledged, which may be on its way already."""
+    feed.record(record_open)
     feed.record(record_open)
     feed.turn()
-    classes = [0] * 11
-    classes[4], classes[0] = 10, 2
-    note = {"segment": 1, "classes": classes, "first": 50 * SECOND, "last": 60 * SECOND}
-    found = feed.note("dropped", **note)
-    assert summary(found) == [("exec", "journal_dropped", 2), ("open", "journal_dropped", 9)]
-    assert (found[0].first, found[0].last) == (ANCHOR + 50 * SECOND, ANCHOR + 60 * SECOND)
-    assert feed.note("dropped", flags=1, **note) == []
-    feed.count(open=10, exec=2)
-    assert summary(feed.note("stopped", unpinned=True)) == []
+    feed.record(record_open)
+    assert feed.note("dropped", **dropped(1, 1)) == []
+
+
+def test_what_was_not_read_behind_a_checkpoint_is_lost(feed: Any) -> None:
+    """The checkpoint stood within the segment, and the rest of it went before the next start."""
+    feed.record(record_open)
+    feed.interpreter = Interpreter.restore(feed.interpreter.snapshot())
+    feed.turn()
+    assert summary(feed.note("dropped", **dropped(1, 5))) == [("open", "journal_dropped", 5)]
+
+
+def test_a_note_told_again_by_another_is_one_gap(feed: Any) -> None:
+    """A segment that holds a `dropped` note may go as well; its own note then tells of both."""
+    feed.turn()
+    assert summary(feed.note("dropped", **dropped(1, 5))) == [("open", "journal_dropped", 5)]
+    feed.record(record_open)
+    feed.turn()
+    assert feed.note("dropped", **dropped(2, 6, segments=2)) == []
+
+
+def test_lost_requests_are_a_finding(feed: Any) -> None:
+    """Names and policies may be missing after it."""
+    (found,) = feed.note("dropped", **dropped(1, 0, requests=2))
+    assert isinstance(found, events.Finding)
 
 
 def test_a_journal_read_from_its_middle_misses_nothing(feed: Any) -> None:
