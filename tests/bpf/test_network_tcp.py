@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from bpf.network_programs import ACCEPTS, TCP, UNSETTLED, NetworkPrograms, assert_root
 
-
 BLACK_HOLE = """
     ip link add hole type bridge && ip addr add 192.0.2.1/24 dev hole && ip link set hole up &&
     ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev hole nud permanent
