@@ -135,17 +135,25 @@ int record_io_uring_single_accept(__u64 *ctx)
 	return request ? record_completion((void *)ctx[0], request) : 0;
 }
 
-static __always_inline void note_multishot(struct io_kiocb *request, struct io_accept *accept)
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
 {
 	struct multishot key = {};
+	struct io_accept *accept;
 	__u32 file_slot;
 
+	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
+		return 0;
+	accept = accept_of(request);
+	if (!(BPF_CORE_READ(accept, iou_flags) & IORING_ACCEPT_MULTISHOT))
+		return 0;
 	if (!selection_of(bpf_get_current_cgroup_id()))
-		return;
+		return 0;
 	key.ring = (__u64)BPF_CORE_READ(request, ctx);
 	key.user_data = BPF_CORE_READ(request, cqe.user_data);
 	file_slot = BPF_CORE_READ(accept, file_slot);
 	bpf_map_update_elem(&multishots, &key, &file_slot, BPF_ANY);
+	return 0;
 }
 
 /*
@@ -153,7 +161,8 @@ static __always_inline void note_multishot(struct io_kiocb *request, struct io_a
  * recorded as it is submitted, by the socket that listens. Whether anybody
  * came, and from where, stays unknown; no network can be held against it.
  */
-static __always_inline int record_silent_accept(struct io_kiocb *request)
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(record_io_uring_silent_accept, struct io_kiocb *request)
 {
 	struct network_record record = {};
 	struct subject subject = {};
@@ -161,6 +170,9 @@ static __always_inline int record_silent_accept(struct io_kiocb *request)
 	struct sock *sk;
 	__u32 fd;
 
+	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT ||
+	    !(BPF_CORE_READ(request, flags) & REQ_F_CQE_SKIP))
+		return 0;
 	if (!select_current(&subject, CLASS_ACCEPT))
 		return 0;
 	fd = BPF_CORE_READ(request, cqe.fd);
@@ -177,21 +189,6 @@ static __always_inline int record_silent_accept(struct io_kiocb *request)
 		return 0;
 	record.header.flags |= RECORD_UNSETTLED | RECORD_UNREADABLE | RECORD_IO_URING;
 	submit_record(&record.header, sizeof(record));
-	return 0;
-}
-
-SEC("tp_btf/io_uring_submit_req")
-int BPF_PROG(follow_io_uring_accept, struct io_kiocb *request)
-{
-	struct io_accept *accept;
-
-	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
-		return 0;
-	accept = accept_of(request);
-	if (BPF_CORE_READ(accept, iou_flags) & IORING_ACCEPT_MULTISHOT)
-		note_multishot(request, accept);
-	else if (BPF_CORE_READ(request, flags) & REQ_F_CQE_SKIP)
-		return record_silent_accept(request);
 	return 0;
 }
 

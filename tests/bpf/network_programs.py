@@ -54,7 +54,9 @@ ACCEPTS = Capability(
         Rung(
             "tp_btf",
             "network_accept",
-            {"record_io_uring_accept": "accept", "follow_io_uring_accept": "accept"},
+            dict.fromkeys(
+                ("record_io_uring_accept", "note_io_uring_multishot", "record_io_uring_silent_accept"), "accept"
+            ),
             {2: "record_accept_call"},
         ),
     ),
