@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from podcorder_agent.delivery.renderings import render
+from podcorder_agent.delivery.renderings import quote, render
 from podcorder_agent.interpreter.events import Event, attributes
 
 Value = str | int | bool | bytes | list[Any]
@@ -38,6 +38,11 @@ class Row:
             return value.decode("utf-8", "surrogateescape")
         return None if value is None else str(value)
 
+    def word(self, name: str) -> str | None:
+        """An attribute that is a word of ours, fit to be printed: an OTLP file may hold anything there."""
+        text = self.text(name)
+        return None if text is None else quoted(text)
+
     def number(self, name: str) -> int | None:
         value = self.attributes.get(name)
         return value if isinstance(value, int) else None
@@ -48,6 +53,11 @@ class Row:
         if not isinstance(value, list):
             return []
         return [each if isinstance(each, bytes) else str(each).encode("utf-8", "surrogateescape") for each in value]
+
+
+def quoted(text: str) -> str:
+    """A text as a shell would read it back; what does not print is escaped."""
+    return quote(text.encode("utf-8", "surrogateescape"))
 
 
 def from_event(event: Event) -> Row:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podcorder_agent.cli.errors import OtlpUnreadable, RecordingMissing
-from podcorder_agent.cli.rows import Row, Value, from_event
+from podcorder_agent.cli.rows import Row, Value, exported, from_event
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.journal import Position, Reader
 
@@ -130,9 +130,9 @@ def parse_line(line: bytes) -> Iterator[Row]:
             for record in scope.get("logRecords", ()):
                 name = record.get("eventName", "")
                 if name.startswith("podcorder."):
-                    body = record.get("body", {}).get("stringValue", "")
+                    body = str(exported(record.get("body", {}).get("stringValue", "")))
                     found = {each["key"]: parse_value(each["value"]) for each in record.get("attributes", ())}
-                    yield Row(name, int(record.get("timeUnixNano", 0)), body, found)
+                    yield Row(str(exported(name)), int(record.get("timeUnixNano", 0)), body, found)
 
 
 def parse_value(value: dict[str, Any]) -> Value:
@@ -140,7 +140,7 @@ def parse_value(value: dict[str, Any]) -> Value:
     ((kind, content),) = value.items()
     match kind:
         case "stringValue":
-            return str(content)
+            return exported(str(content))
         case "intValue":
             return int(content)
         case "boolValue":

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from podcorder_agent.cli.rows import Row, show_time
+from podcorder_agent.cli.rows import Row, quoted, show_time
 from podcorder_agent.cli.terminals import Style
 from podcorder_agent.cli.timelines import Session, Timeline
-from podcorder_agent.cli.trees import clock, command_of, how_it_ended, quoted
-from podcorder_agent.delivery.renderings import show_duration
+from podcorder_agent.cli.trees import clock, command_of, how_it_ended
+from podcorder_agent.delivery.renderings import quote, show_duration
 
 COLOURS = {"recording": "red", "finding": "yellow", "session": "bold", "file": "dim", "network": "cyan"}
 
@@ -27,13 +27,15 @@ class EventTable:
         day = moment.split(" ")[0]
         lead = "" if day == self._day else f"{self._style.paint(day, 'bold')}\n"
         self._day = day
-        session = (row.text("podcorder.session.id") or "")[:8]
+        session = quoted(row.text("podcorder.session.id") or "-")[:8]
         pid = row.number("process.pid")
         comm = row.text("podcorder.process.comm")
         who = "" if pid is None else f"{quoted(comm) if comm else '?'}[{pid}]"
         text = f"{clock(row.time)} {session:<8} {who:<24} "
-        flags = ", ".join(str(each) for each in row.attributes.get("podcorder.flags", ()))  # type: ignore[union-attr]
-        body = f"{row.body or row.kind}{f' ({flags})' if flags else ''}"
+        flags = ", ".join(quote(each) for each in row.words("podcorder.flags"))
+        # Our own bodies are printable; those of a file need not be.
+        body = row.body if row.body.isprintable() and row.body else quoted(row.body or row.kind)
+        body += f" ({flags})" if flags else ""
         width = self._style.width
         if width is not None and len(text) + len(body) > width > len(text) + 10:
             body = body[: width - len(text) - 1] + ("…" if self._style.unicode else "~")
@@ -70,7 +72,7 @@ def session_table(timeline: Timeline, sessions: list[Session], style: Style) -> 
     for session in sorted(sessions, key=lambda each: each.start):
         lines.append(
             [
-                session.id[:12],
+                quoted(session.id[:12]),
                 session.kind,
                 clock(session.start, date=True)[:19],
                 show_duration(max(0, session.end - session.start)),

@@ -87,7 +87,7 @@ class Timeline:
         session = self.sessions.get(identity)
         if session is None:
             container = row.text("container.name") or row.text("container.id") or ""
-            kind = row.text("podcorder.session.kind") or "?"
+            kind = row.word("podcorder.session.kind") or "?"
             session = self.sessions[identity] = Session(identity, kind, container, row.time)
         session.events += 1
         session.last = max(session.last, row.time)
@@ -145,25 +145,25 @@ def _note(session: Session, process: Process, row: Row) -> None:
             process.comm = _name(row)
         case "process.exec_failed":
             _count(
-                process, process.unstarted, (row.text("error.type") or "?", row.text("podcorder.exec.filename") or "?")
+                process, process.unstarted, (row.word("error.type") or "?", row.text("podcorder.exec.filename") or "?")
             )
         case "process.fork":
             _fork(session, process, row)
         case "process.exit":
             process.ended = row
         case "file.open":
-            _count(process, process.files, (row.text("podcorder.file.access") or "?", row.text("file.path") or "?"))
+            _count(process, process.files, (row.word("podcorder.file.access") or "?", row.text("file.path") or "?"))
         case "file.open_failed":
-            access, path = row.text("podcorder.file.access") or "?", row.text("file.path") or "?"
-            _count(process, process.failures, (row.text("error.type") or "?", access, path))
+            access, path = row.word("podcorder.file.access") or "?", row.text("file.path") or "?"
+            _count(process, process.failures, (row.word("error.type") or "?", access, path))
         case "network.connect" | "network.datagram":
             verb = "connect" if row.kind == "network.connect" else "datagram"
-            peer = show_endpoint(row.text("network.peer.address"), row.number("network.peer.port"))
-            outcome = row.text("podcorder.network.outcome") or ("failed" if row.text("error.type") else "")
+            peer = show_endpoint(row.word("network.peer.address"), row.number("network.peer.port"))
+            outcome = row.word("podcorder.network.outcome") or ("failed" if row.word("error.type") else "")
             _count(process, process.peers, (verb, peer, outcome))
         case "network.accept" | "network.listen":
-            local = show_endpoint(row.text("network.local.address"), row.number("network.local.port"))
-            origin = row.text("network.peer.address")
+            local = show_endpoint(row.word("network.local.address"), row.number("network.local.port"))
+            origin = row.word("network.peer.address")
             _count(process, process.peers, (row.kind.split(".")[1], local, f"from {origin}" if origin else ""))
 
 

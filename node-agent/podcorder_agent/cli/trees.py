@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from podcorder_agent.cli.rows import Row
+from podcorder_agent.cli.rows import Row, quoted
 from podcorder_agent.cli.terminals import Style
 from podcorder_agent.cli.timelines import Process, Session, Timeline
 from podcorder_agent.delivery.renderings import quote, quote_all, show_duration
@@ -45,10 +45,6 @@ def draw(timeline: Timeline, session: Session, style: Style) -> Iterator[str]:
     return _Drawing(timeline.gaps_of(session), style).session(session)
 
 
-def quoted(text: str) -> str:
-    return quote(text.encode("utf-8", "surrogateescape"))
-
-
 def clock(ns: int, *, date: bool = False) -> str:
     """Local time, with the date on demand."""
     try:
@@ -63,7 +59,7 @@ def how_it_ended(row: Row | None) -> str:
     """`exit 0`, `SIGKILL`; of what still goes on or whose end was not seen, nothing."""
     if row is None:
         return ""
-    signal, code = row.text("podcorder.process.signal"), row.number("process.exit.code")
+    signal, code = row.word("podcorder.process.signal"), row.number("process.exit.code")
     return signal or ("ended" if code is None else f"exit {code}")
 
 
@@ -79,7 +75,7 @@ def command_of(process: Process | None) -> str:
 def _command(row: Row) -> str:
     words = row.words("process.command_args")
     text = quote_all(words) if words else quoted(row.text("process.executable.path") or "?")
-    origin = row.text("podcorder.exec.origin")
+    origin = row.word("podcorder.exec.origin")
     return f"{text} ({origin})" if origin else text
 
 
@@ -96,7 +92,7 @@ class _Drawing:
         facts.append(f"{session.processes} processes, {session.events} events")
         if session.container:
             facts.insert(1, quoted(session.container))
-        yield f"{paint('session ' + session.id, 'bold')}  {'  '.join(facts)}"
+        yield f"{paint('session ' + quoted(session.id), 'bold')}  {'  '.join(facts)}"
         tops: list[Process | Row] = [*session.roots]
         if len(session.roots) != 1:
             tops += self._notices
@@ -117,52 +113,55 @@ class _Drawing:
             if isinstance(item, Process):
                 yield from self._process(item, lead, rest, noticed)
             else:
-                yield self._cut(lead + self._notice(item))
+                text, colour = notice(item)
+                yield lead + self._style.paint(self._cut(text, len(lead)), colour)
         for number, (name, crowd) in enumerate(hidden.items(), len(shown) + 1):
             lead = indent + (self._lines.last if number == count else self._lines.branch)
-            yield self._cut(lead + f"{self._lines.more} {len(crowd):,} more of {name}: {summary(crowd)}")
+            yield lead + self._cut(f"{self._lines.more} {len(crowd):,} more of {name}: {summary(crowd)}", len(lead))
 
     def _process(self, process: Process, lead: str, rest: str, noticed: Process | None) -> Iterator[str]:
-        paint = self._style.paint
-        end = how_it_ended(process.ended)
-        end = paint(end, "dim" if end == "exit 0" else "red")
         first = _command(process.commands[0][1]) if process.commands else command_of(process)
-        tail = f"  [{process.pid}]{' ' if end else ''}{end}"
+        end = how_it_ended(process.ended)
+        tail = f"[{process.pid}]"
         if process.ended is not None:
             duration = process.ended.number("podcorder.process.duration_ns")
-            tail += f" {show_duration(duration)}" if duration is not None else ""
-        yield self._cut(f"{lead}{paint(clock(process.start), 'dim')} {paint(first, 'bold')}", tail)
+            tail += f" {end}" + (f" {show_duration(duration)}" if duration is not None else "")
+        yield self._command_line(lead, process.start, "", first, tail, "dim" if end in ("", "exit 0") else "red")
         children: list[Process | Row] = [*process.children]
         if process is noticed:
             children += self._notices
         detail = rest + (self._lines.through if children else self._lines.empty)
         for time, row in process.commands[1:]:
-            yield self._cut(f"{detail}{paint(clock(time), 'dim')} then {paint(_command(row), 'bold')}")
+            yield self._command_line(detail, time, "then ", _command(row))
         for line in details(process, self._lines.more):
-            yield self._cut(detail + line)
+            yield detail + self._cut(line, len(detail))
         yield from self._level(sorted(children, key=_time), rest)
 
-    def _notice(self, row: Row) -> str:
-        if row.kind == "finding":
-            text = f"{row.text('podcorder.finding.subject') or '?'}: {row.text('podcorder.finding.message') or '?'}"
-            return self._style.paint(f"{clock(row.time)} FINDING {quoted(text)}", "yellow")
-        count = row.number("podcorder.gap.count")
-        first, last = row.number("podcorder.gap.first"), row.number("podcorder.gap.last")
-        between = f", between {clock(first)} and {clock(last)}" if first and last else ""
-        return self._style.paint(
-            f"{clock(row.time)} GAP {'an unknown number of' if count is None else f'{count:,}'} "
-            f"{quoted(row.text('podcorder.gap.class') or 'unknown')} records lost"
-            f" ({quoted(row.text('podcorder.gap.reason') or 'unknown')}){between}",
-            "red",
-        )
+    def _command_line(self, lead: str, time: int, word: str, text: str, tail: str = "", colour: str = "dim") -> str:
+        moment, paint = clock(time), self._style.paint
+        shown = self._cut(text, len(lead) + len(moment) + 1 + len(word) + (len(tail) + 2 if tail else 0))
+        return f"{lead}{paint(moment, 'dim')} {word}{paint(shown, 'bold')}{'  ' + paint(tail, colour) if tail else ''}"
 
-    def _cut(self, text: str, tail: str = "") -> str:
-        """A line no wider than the terminal; with colours its true width is not known, and it is left whole."""
+    def _cut(self, text: str, taken: int) -> str:
+        """A text no wider than what a terminal has left beside the columns taken."""
         width = self._style.width
-        if width is None or self._style.colour or len(text) + len(tail) <= width:
-            return text + tail
-        room = max(20, width - len(tail) - len(self._lines.more))
-        return text[:room] + self._lines.more + tail
+        if width is None or len(text) + taken <= width:
+            return text
+        return text[: max(20, width - taken - len(self._lines.more))] + self._lines.more
+
+
+def notice(row: Row) -> tuple[str, str]:
+    """The line of a gap or finding, and its colour."""
+    if row.kind == "finding":
+        text = f"{row.text('podcorder.finding.subject') or '?'}: {row.text('podcorder.finding.message') or '?'}"
+        return f"{clock(row.time)} FINDING {quoted(text)}", "yellow"
+    count = row.number("podcorder.gap.count")
+    first, last = row.number("podcorder.gap.first"), row.number("podcorder.gap.last")
+    between = f", between {clock(first)} and {clock(last)}" if first and last else ""
+    amount = "an unknown number of" if count is None else f"{count:,}"
+    what = row.word("podcorder.gap.class") or "unknown"
+    reason = row.word("podcorder.gap.reason") or "unknown"
+    return f"{clock(row.time)} GAP {amount} {what} records lost ({reason}){between}", "red"
 
 
 def _time(item: Process | Row) -> int:
