@@ -72,13 +72,11 @@ class JsonLines:
         """Makes one more attribute."""
         return lambda value: b"," + _dump(_pair(name, value))
 
-    def context(self, attributes: Mapping[str, object], trace_id: bytes, span_id: bytes) -> bytes:
+    def ending(self, trace_id: bytes, span_id: bytes) -> bytes:
         """What a record ends with; an empty id is left out."""
-        found = b"".join([b"," + _dump(_pair(name, value)) for name, value in attributes.items()])
-        ids = (b',"traceId":"%b"' % trace_id.hex().encode() if trace_id else b"") + (
-            b',"spanId":"%b"' % span_id.hex().encode() if span_id else b""
-        )
-        return found + b"]" + ids + b"}"
+        trace = b',"traceId":"%b"' % trace_id.hex().encode() if trace_id else b""
+        span = b',"spanId":"%b"' % span_id.hex().encode() if span_id else b""
+        return b"]" + trace + span + b"}"
 
     def preamble(self, resource: Mapping[str, object], scope: str, version: str) -> bytes:
         """Resource and scope, made once for `wrap`."""

@@ -20,6 +20,10 @@ _U64 = (1 << 64) - 1
 
 def varint(value: int) -> bytes:
     """A base-128 integer; a negative one as its 64-bit two's complement."""
+    if 0 <= value < 1 << 7:
+        return bytes((value,))
+    if 0 <= value < 1 << 14:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     value &= _U64
     out = bytearray()
     while value > 0x7F:
@@ -68,10 +72,26 @@ _SHORT = 256
 _BODY_PREFIXES = [chunk(0x2A, chunk(0x0A, bytes(n)))[: -n or None] for n in range(_SHORT)]
 
 
+_ELEMENT_PREFIXES = [chunk(0x0A, chunk(0x0A, bytes(n)))[: -n or None] for n in range(_SHORT)]
+
+
 @cache
 def _string_prefixes(name: str) -> list[bytes]:
     """What stands before a string attribute's value, by the value's length."""
     return [chunk(0x32, key_value(name, bytes(n)))[: -n or None] for n in range(_SHORT)]
+
+
+@cache
+def _integer_prefixes(name: str) -> list[bytes]:
+    """What stands before an integer attribute's varint, by the varint's length."""
+    return [chunk(0x32, chunk(0x0A, name.encode()) + chunk(0x12, b"\x18" + bytes(n)))[:-n] for n in range(1, 11)]
+
+
+def _element(value: Any) -> bytes:
+    """A value within an ArrayValue."""
+    if value.__class__ is bytes and len(value) < _SHORT and value.isascii():
+        return _ELEMENT_PREFIXES[len(value)] + value
+    return chunk(0x0A, scalar(value))
 
 
 class Protobuf:
@@ -108,23 +128,28 @@ class Protobuf:
 
     def attribute(self, name: str) -> Callable[[Any], bytes]:
         """Makes one more attribute."""
-        prefixes = _string_prefixes(name)
+        strings, integers = _string_prefixes(name), _integer_prefixes(name)
+        key = chunk(0x0A, name.encode())
 
         def make(value: Any) -> bytes:
-            if value.__class__ is bytes and len(value) < _SHORT:
-                try:
-                    value.decode()
-                    return prefixes[len(value)] + value
-                except UnicodeDecodeError:
-                    pass
+            kind = value.__class__
+            text: bytes = (
+                value.encode(errors="backslashreplace") if kind is str else value if kind is bytes else b"\xff"
+            )
+            if len(text) < _SHORT and text.isascii():
+                return strings[len(text)] + text
+            if kind is int and value in _INT64:
+                digits = varint(value)
+                return integers[len(digits) - 1] + digits
+            if kind is list or kind is tuple:
+                return chunk(0x32, key + chunk(0x12, chunk(0x2A, b"".join(map(_element, value)))))
             return chunk(0x32, key_value(name, value))
 
         return make
 
-    def context(self, attributes: Mapping[str, object], trace_id: bytes, span_id: bytes) -> bytes:
-        """What a record ends with: the attributes and ids of where it belongs; an empty id is left out."""
-        found = b"".join([chunk(0x32, key_value(name, value)) for name, value in attributes.items()])
-        return found + (chunk(0x4A, trace_id) if trace_id else b"") + (chunk(0x52, span_id) if span_id else b"")
+    def ending(self, trace_id: bytes, span_id: bytes) -> bytes:
+        """What a record ends with; an empty id is left out."""
+        return (chunk(0x4A, trace_id) if trace_id else b"") + (chunk(0x52, span_id) if span_id else b"")
 
     def preamble(self, resource: Mapping[str, object], scope: str, version: str) -> tuple[bytes, bytes]:
         """Resource and scope, made once for `wrap`."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from podcorder_agent.delivery import renderings
 from podcorder_agent.delivery.opens import make_open_encoder
 from podcorder_agent.interpreter import events
-from podcorder_agent.interpreter.events import Event, Process
+from podcorder_agent.interpreter.events import Container, Event, Process, Session
 
 INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
 """Severity numbers and texts of the OpenTelemetry log data model."""
@@ -34,7 +34,7 @@ Preamble = TypeVar("Preamble")
 
 class Codec(Protocol[Preamble]):
     """A form of OTLP: `protobuf.Protobuf` or `jsonlines.JsonLines`. A record is head, moment, observed, body, identity,
-    attributes and context, joined in this order."""
+    attributes and ending, joined in this order."""
 
     def head(self, name: str, severity: int, text: str) -> bytes: ...
     def moment(self, time: int) -> bytes: ...
@@ -42,7 +42,7 @@ class Codec(Protocol[Preamble]):
     def body(self, text: str) -> bytes: ...
     def identity(self, name: str) -> Callable[[str], bytes]: ...
     def attribute(self, name: str) -> Callable[[Any], bytes]: ...
-    def context(self, attributes: Mapping[str, object], trace_id: bytes, span_id: bytes) -> bytes: ...
+    def ending(self, trace_id: bytes, span_id: bytes) -> bytes: ...
     def preamble(self, resource: Mapping[str, object], scope: str, version: str) -> Preamble: ...
     def wrap(self, preamble: Preamble, records: Sequence[bytes]) -> bytes: ...
 
@@ -89,8 +89,7 @@ class Template:
     head: bytes
     failed: bytes | None
     """The head of those that carry an error, where some do."""
-    values: Callable[[Event], tuple[Any, ...]]
-    tables: tuple[Table | Lists, ...]
+    attributes: Callable[[Event], Iterator[bytes]]
 
 
 class Encoder:
@@ -102,6 +101,9 @@ class Encoder:
         self._moment = codec.moment
         self._identity = codec.identity(_IDENTITY)
         self._tables: dict[str, Table | Lists] = {}
+        self._of_process = self._attributes(Process)
+        self._of_session = self._attributes(Session)
+        self._of_container = self._attributes(Container)
         self._templates = {each: self._template(each) for each in events.EVENTS}
         self._encode_open = make_open_encoder(
             self._templates[events.FileOpen].head,
@@ -144,24 +146,32 @@ class Encoder:
         time = event.time
         if not 0 <= time <= _LAST_MOMENT:
             time = min(max(time, 0), _LAST_MOMENT)
-        attributes: Iterator[bytes] = map(getitem, template.tables, template.values(event))
         body = self.codec.body(renderings.render(event))
-        return b"".join((head, self._moment(time), observed, body, self._identity(event.id), *attributes, context))
+        identity = self._identity(event.id)
+        return b"".join((head, self._moment(time), observed, body, identity, *template.attributes(event), context))
 
     def _template(self, kind: type[Event]) -> Template:
-        exported = [each for each in fields(kind) if each.metadata.get("attribute") not in (None, _IDENTITY)]
-        names = [each.name for each in exported]
         severity = _SEVERITY.get(kind, INFO)
+        may_fail = severity is INFO and any(each.name == "error" for each in fields(kind))
         return Template(
             head=self.codec.head(kind.NAME, *severity),
-            failed=self.codec.head(kind.NAME, *WARN) if "error" in names and severity is INFO else None,
-            values=attrgetter(*names),
-            tables=tuple(self._table(each.metadata["attribute"], str(each.type)) for each in exported),
+            failed=self.codec.head(kind.NAME, *WARN) if may_fail else None,
+            attributes=self._attributes(kind),
         )
+
+    def _attributes(self, kind: type[object]) -> Callable[[Any], Iterator[bytes]]:
+        """Encodes the exported fields of a dataclass, of which there must be two at least."""
+        exported = [
+            each
+            for each in fields(kind)  # type: ignore[arg-type]
+            if each.metadata.get("attribute") not in (None, _IDENTITY)
+        ]
+        values = attrgetter(*(each.name for each in exported))
+        tables = tuple(self._table(each.metadata["attribute"], str(each.type)) for each in exported)
+        return lambda holder: map(getitem, tables, values(holder))
 
     def _table(self, name: str, annotation: str) -> Table | Lists:
         """Classes that share an attribute share its table."""
-
         if name not in self._tables:
             make = self.codec.attribute(name)
             lists = annotation.startswith("list")
@@ -170,13 +180,20 @@ class Encoder:
 
     def _context(self, process: Process) -> bytes:
         session = process.session
-        found = events.own_attributes(process) | events.own_attributes(session)
-        found |= events.own_attributes(session.container)
-        return self.codec.context(found, _read_id(session.id), _read_id(process.span_id))
+        return b"".join(
+            (
+                *self._of_process(process),
+                *self._of_session(session),
+                *self._of_container(session.container),
+                self.codec.ending(_read_id(session.id), _read_id(process.span_id)),
+            )
+        )
 
     def _orphan(self, event: Event) -> bytes:
-        container = event.container if isinstance(event, events.ContainerEvent) else None
-        return self.codec.context({} if container is None else events.own_attributes(container), b"", b"")
+        ending = self.codec.ending(b"", b"")
+        if not isinstance(event, events.ContainerEvent) or event.container is None:
+            return ending
+        return b"".join((*self._of_container(event.container), ending))
 
 
 def _read_id(text: str) -> bytes:
