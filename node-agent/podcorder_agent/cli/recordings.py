@@ -74,8 +74,8 @@ class Recording:
         order = self._order
         program = children.find_program(order.command[0]) if order.command else ""
         root = unified_mount()
-        halves.mount_bpffs()
         halves.make_journal(order.journal)
+        halves.mount_bpffs()
         outcome = Outcome(0, time.time_ns())
         recorder, _ = halves.start_recorder(order.journal, order.ring_size)
         exporter: halves.Half | None = None

@@ -64,7 +64,8 @@ def parse(text: str, name: str) -> Policy:
     try:
         parsed = model.model_validate(document.data)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda each: _line(document, each))
+        # Of one line's errors the one about what stands there, before the one about what does not.
+        first = min(error.errors(), key=lambda each: (_line(document, each), each["type"] == "missing"))
         raise PolicyInvalid(f"{name}:{_line(document, first)}: {_sentence(model, first)}") from None
     if isinstance(parsed, SessionRecordingPolicy):
         return Policy(parsed.metadata.name, parsed.spec)
