@@ -41,7 +41,7 @@ def test_spec_and_manifest_say_the_same() -> None:
         ("events:\n  commands:\n", "p.yaml:2: events.commands has no value: write {} for everything of it"),
         ("events: {commands: {}}\nmode: Lax\n", "p.yaml:2: mode is 'Lax': write one of 'BestEffort' or 'Strict'"),
         ("events: {commands: {}}\nevents: {}\n", "p.yaml:2: events stands there twice"),
-        ("kind: Pod\n", "p.yaml:1: apiVersion is missing: add it"),
+        ("kind: Pod\n", "p.yaml:1: kind is 'Pod': write SessionRecordingPolicy"),
         ("apiVersion: podcorder.dev/v1alpha1\nkind: Pod\nmetadata: {name: x}\nspec: {events: {files: {}}}\n",
          "p.yaml:2: kind is 'Pod': write SessionRecordingPolicy"),
         ("mode: Strict\n", "p.yaml:1: events is missing: add it"),
