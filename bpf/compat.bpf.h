@@ -22,11 +22,13 @@
 #define __checked_once __attribute__((noinline))
 
 #ifdef DEBUG
-#define LICENSE_TEXT "GPL"		/* bpf_printk is for GPL programs alone */
-#define debug(...) bpf_printk(__VA_ARGS__)
+#define LICENSE_TEXT "GPL" /* bpf_printk is for GPL programs alone */
+#define debug(...)   bpf_printk(__VA_ARGS__)
 #else
 #define LICENSE_TEXT "Dual BSD/GPL"
-#define debug(...) do {} while (0)
+#define debug(...)                                                                                 \
+	do {                                                                                       \
+	} while (0)
 #endif
 
 #endif /* PODCORDER_COMPAT_BPF_H */

@@ -6,7 +6,7 @@
  */
 #include "records.bpf.h"
 
-#define CGROUP_PATH_SIZE	2048
+#define CGROUP_PATH_SIZE 2048
 
 struct cgroup_scratch {
 	struct cgroup_record record;
@@ -58,7 +58,7 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 		return 0;
 	scratch = bpf_map_lookup_elem(&cgroup_scratch, &zero);
 	if (!scratch || !counts)
-		return 0;	/* arrays of one: cannot fail */
+		return 0; /* arrays of one: cannot fail */
 	record = &scratch->record;
 	record->id = id;
 	record->parent = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);

@@ -6,9 +6,9 @@
 #include "records.bpf.h"
 #include "syscalls.bpf.h"
 
-#define FAILED_ARGUMENTS	64
-#define ARGUMENT_SIZE		4096
-#define FAILED_ARGV_SIZE	(16 * 1024)
+#define FAILED_ARGUMENTS 64
+#define ARGUMENT_SIZE	 4096
+#define FAILED_ARGV_SIZE (16 * 1024)
 
 struct exec_failed_scratch {
 	struct exec_failed_record record;
@@ -16,7 +16,7 @@ struct exec_failed_scratch {
 	char tail[PATH_SIZE + FAILED_ARGV_SIZE + ARGUMENT_SIZE];
 	/* in memory, not in registers: see walk_up() */
 	__u32 at;
-	__u32 flags;		/* RECORD_* */
+	__u32 flags; /* RECORD_* */
 };
 
 struct {
@@ -62,7 +62,8 @@ static __always_inline void read_arguments(struct exec_failed_scratch *scratch, 
 			scratch->flags |= RECORD_TRUNCATED;
 			break;
 		}
-		length = bpf_probe_read_user_str(&scratch->tail[at], ARGUMENT_SIZE, (void *)pointer);
+		length =
+			bpf_probe_read_user_str(&scratch->tail[at], ARGUMENT_SIZE, (void *)pointer);
 		if (length < 1) {
 			/* an empty string keeps the place of what could not be read */
 			scratch->flags |= RECORD_UNREADABLE;
@@ -94,7 +95,7 @@ int record_exec_failed(__u64 *ctx)
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_failed_scratch, &zero);
 	if (!scratch)
-		return 0;	/* an array of one: cannot fail */
+		return 0; /* an array of one: cannot fail */
 	record = &scratch->record;
 	compat = is_compat(subject.task);
 	first = call_of(regs, compat) == CALL_EXECVEAT ? 1 : 0;
@@ -117,7 +118,7 @@ int record_exec_failed(__u64 *ctx)
 
 	size = sizeof(*record) + scratch->at;
 	if (size > sizeof(*record) + sizeof(scratch->tail))
-		return 0;	/* at never passes the tail */
+		return 0; /* at never passes the tail */
 	if (!begin_record(&record->header, &subject, CLASS_EXEC_FAILED, size))
 		return 0;
 	record->header.flags |= scratch->flags;

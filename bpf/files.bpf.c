@@ -45,15 +45,16 @@ int record_open(__u64 *ctx)
 	compat = is_compat(subject.task);
 	flags = compat ? RECORD_COMPAT : 0;
 	if (result >= 0)
-		return record_opened(&subject, file_of(subject.task, result), result, flags);
+		return record_opened(&subject, file_at(subject.task, result), result, flags);
 
 	call = call_of(regs, compat);
-	if (call == CALL_OPEN_BY_HANDLE)	/* a handle has no name to report */
-		return record_open_failed(&subject, NULL, asked_flags(call, regs, compat), result, flags);
-	return record_open_failed(&subject,
-				  (void *)syscall_argument(regs, call == CALL_OPENAT || call == CALL_OPENAT2,
-							   compat),
-				  asked_flags(call, regs, compat), result, flags);
+	if (call == CALL_OPEN_BY_HANDLE) /* a handle has no name to report */
+		return record_open_failed(&subject, NULL, asked_flags(call, regs, compat), result,
+					  flags);
+	return record_open_failed(
+		&subject,
+		(void *)syscall_argument(regs, call == CALL_OPENAT || call == CALL_OPENAT2, compat),
+		asked_flags(call, regs, compat), result, flags);
 }
 
 char LICENSE[] SEC("license") = LICENSE_TEXT;

@@ -6,11 +6,9 @@
  */
 #include "opens.bpf.h"
 
-#define IORING_OP_OPENAT	18
-#define IORING_OP_OPENAT2	28
-#define REQ_F_CQE_SKIP		(1 << 6)	/* = IOSQE_CQE_SKIP_SUCCESS */
-#define IORING_FILE_INDEX_ALLOC	(~0U)
-#define FILE_POINTER_FLAGS	7UL
+#define IORING_OP_OPENAT  18
+#define IORING_OP_OPENAT2 28
+#define REQ_F_CQE_SKIP	  (1 << 6) /* = IOSQE_CQE_SKIP_SUCCESS */
 
 static __always_inline bool is_open(struct io_kiocb *request)
 {
@@ -22,21 +20,6 @@ static __always_inline bool is_open(struct io_kiocb *request)
 static __always_inline struct io_open *open_of(struct io_kiocb *request)
 {
 	return (void *)request + bpf_core_field_offset(struct io_kiocb, cmd);
-}
-
-/* The file in the ring's own table: a direct descriptor has no number in the process. */
-static __always_inline struct file *direct_file_of(struct io_kiocb *request, __u32 index)
-{
-	struct io_ring_ctx *ring = BPF_CORE_READ(request, ctx);
-	struct io_rsrc_node **nodes, *node = NULL;
-
-	if (!bpf_core_field_exists(ring->file_table.data))
-		return NULL;
-	if (index >= BPF_CORE_READ(ring, file_table.data.nr))
-		return NULL;
-	nodes = BPF_CORE_READ(ring, file_table.data.nodes);
-	bpf_probe_read_kernel(&node, sizeof(node), &nodes[index]);
-	return (struct file *)(BPF_CORE_READ(node, file_ptr) & ~FILE_POINTER_FLAGS);
 }
 
 /* The name as the caller holds it: by now the kernel's copy may be freed. */
@@ -61,10 +44,13 @@ static __always_inline int record_completion(struct io_kiocb *request)
 					  result, RECORD_IO_URING);
 	slot = BPF_CORE_READ(open, file_slot);
 	if (!slot)
-		return record_opened(&subject, file_of(subject.task, result), result, RECORD_IO_URING);
-	return record_opened(&subject,
-			     direct_file_of(request, slot == IORING_FILE_INDEX_ALLOC ? result : slot - 1),
-			     RESULT_UNKNOWN, RECORD_IO_URING);
+		return record_opened(&subject, file_at(subject.task, result), result,
+				     RECORD_IO_URING);
+	return record_opened(
+		&subject,
+		direct_file_at(BPF_CORE_READ(request, ctx),
+			       slot == IORING_FILE_INDEX_ALLOC ? (__u32)result : slot - 1),
+		RESULT_UNKNOWN, RECORD_IO_URING);
 }
 
 SEC("tp_btf/io_uring_complete")

@@ -16,15 +16,15 @@ typedef _Bool bool;
 #define false 0
 #endif
 
-#define NULL			((void *)0)
-#define AF_INET			2
-#define AF_INET6		10
-#define S_IFMT			00170000
-#define CLONE_THREAD		0x00010000
-#define SIGNAL_GROUP_EXIT	0x00000004
-#define PIDTYPE_SID		3
-#define MEMFD_MAGIC_TMPFS	0x01021994
-#define MEMFD_MAGIC_HUGETLB	0x958458f6
+#define NULL		    ((void *)0)
+#define AF_INET		    2
+#define AF_INET6	    10
+#define S_IFMT		    00170000
+#define CLONE_THREAD	    0x00010000
+#define SIGNAL_GROUP_EXIT   0x00000004
+#define PIDTYPE_SID	    3
+#define MEMFD_MAGIC_TMPFS   0x01021994
+#define MEMFD_MAGIC_HUGETLB 0x958458f6
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -43,7 +43,7 @@ struct pt_regs {
 
 struct thread_info {
 	unsigned long flags;
-	__u32 status;			/* x86 only */
+	__u32 status; /* x86 only */
 };
 
 struct kernfs_node {
@@ -191,8 +191,8 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
-	kuid_t loginuid;		/* CONFIG_AUDIT */
-	unsigned int sessionid;		/* CONFIG_AUDIT */
+	kuid_t loginuid;	/* CONFIG_AUDIT */
+	unsigned int sessionid; /* CONFIG_AUDIT */
 };
 
 struct linux_binprm {
@@ -204,7 +204,7 @@ struct linux_binprm {
 
 struct filename {
 	const char *name;
-	const char *uptr;		/* the caller's own pointer */
+	const char *uptr; /* the caller's own pointer */
 };
 
 struct open_how {
@@ -213,7 +213,7 @@ struct open_how {
 
 /* What an open request keeps in io_kiocb.cmd. */
 struct io_open {
-	__u32 file_slot;		/* 0: an ordinary descriptor */
+	__u32 file_slot; /* 0: an ordinary descriptor */
 	struct filename *filename;
 	struct open_how how;
 };
@@ -225,11 +225,11 @@ struct io_cmd_data {
 struct io_cqe {
 	__u64 user_data;
 	__s32 res;
-	int fd;				/* of the request's own file, until it is issued */
+	int fd; /* of the request's own file, until it is issued */
 };
 
 struct io_rsrc_node {
-	unsigned long file_ptr;		/* low bits are flags */
+	unsigned long file_ptr; /* low bits are flags */
 };
 
 struct io_rsrc_data {
@@ -238,7 +238,7 @@ struct io_rsrc_data {
 };
 
 struct io_file_table {
-	struct io_rsrc_data data;	/* from 6.13 on */
+	struct io_rsrc_data data; /* from 6.13 on */
 };
 
 struct io_ring_ctx {
@@ -325,12 +325,12 @@ struct flowi6 {
 /* What an accept request keeps in io_kiocb.cmd. */
 struct io_accept {
 	int iou_flags;
-	__u32 file_slot;		/* 0: an ordinary descriptor */
+	__u32 file_slot; /* 0: an ordinary descriptor */
 };
 
 /* What a connect request keeps in io_kiocb.cmd. */
 struct io_connect {
-	void *addr;			/* the caller's own pointer */
+	void *addr; /* the caller's own pointer */
 	int addr_len;
 };
 

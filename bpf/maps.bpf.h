@@ -9,19 +9,19 @@
 #include "compat.bpf.h"
 #include "record.h"
 
-#define SLOT_COUNT		64
-#define SLOT_PENDING		63	/* what is held for containers not yet known */
-#define SLOT_PORTS		16
-#define FILTER_PATH_SIZE	248	/* an LPM trie's key ends at 256 bytes of data */
-#define RECORDER_TIMEOUT_NS	(600ULL * 1000000000)
+#define SLOT_COUNT	    64
+#define SLOT_PENDING	    63 /* what is held for containers not yet known */
+#define SLOT_PORTS	    16
+#define FILTER_PATH_SIZE    248 /* an LPM trie's key ends at 256 bytes of data */
+#define RECORDER_TIMEOUT_NS (600ULL * 1000000000)
 
 /* One value, written by the recorder alone but for nothing. */
 struct state {
-	__u64 heartbeat;	/* boottime ns, each second */
-	__u64 loaded;		/* boottime ns */
+	__u64 heartbeat; /* boottime ns, each second */
+	__u64 loaded;	 /* boottime ns */
 	__u64 generation;
-	__u64 pending_bytes;	/* budget of a pending container */
-	__u32 pending_events;	/* bit per record class; 0: nothing is held */
+	__u64 pending_bytes;  /* budget of a pending container */
+	__u32 pending_events; /* bit per record class; 0: nothing is held */
 	__u32 pending_seconds;
 };
 
@@ -32,19 +32,19 @@ struct counters {
 	__u64 lost[CLASS_COUNT][LOSS_REASON_COUNT];
 };
 
-#define SLOT_HAS_PATHS		(1 << 0)
-#define SLOT_PATHS_OUT		(1 << 1)	/* a path that matches nothing is left out */
-#define SLOT_HAS_NETWORKS	(1 << 2)
-#define SLOT_NETWORKS_OUT	(1 << 3)
-#define SLOT_PORTS_OUT		(1 << 4)
+#define SLOT_HAS_PATHS	  (1 << 0)
+#define SLOT_PATHS_OUT	  (1 << 1) /* a path that matches nothing is left out */
+#define SLOT_HAS_NETWORKS (1 << 2)
+#define SLOT_NETWORKS_OUT (1 << 3)
+#define SLOT_PORTS_OUT	  (1 << 4)
 
-#define ACCESS_READ		(1 << 0)
-#define ACCESS_WRITE		(1 << 1)
+#define ACCESS_READ  (1 << 0)
+#define ACCESS_WRITE (1 << 1)
 
 enum verdict {
-	VERDICT_NONE	= 0,
-	VERDICT_INCLUDE	= 1,
-	VERDICT_EXCLUDE	= 2,
+	VERDICT_NONE = 0,
+	VERDICT_INCLUDE = 1,
+	VERDICT_EXCLUDE = 2,
 };
 
 struct port_range {
@@ -54,60 +54,60 @@ struct port_range {
 };
 
 struct slot {
-	__u32 events;		/* bit per record class */
-	__u32 access;		/* ACCESS_* that is recorded */
-	__u32 flags;		/* SLOT_* */
-	__u32 rate_limit;	/* records per second and cgroup; 0 none */
+	__u32 events;	  /* bit per record class */
+	__u32 access;	  /* ACCESS_* that is recorded */
+	__u32 flags;	  /* SLOT_* */
+	__u32 rate_limit; /* records per second and cgroup; 0 none */
 	__u32 port_count;
 	__u32 reserved;
 	struct port_range ports[SLOT_PORTS];
 };
 
-#define SELECTION_PENDING	(1 << 0)
-#define SELECTION_EXCLUDED	(1 << 1)
+#define SELECTION_PENDING  (1 << 0)
+#define SELECTION_EXCLUDED (1 << 1)
 
 struct selection {
-	__u64 container_id;	/* cgroup id of the subtree's top */
-	__u64 since;		/* boottime ns */
-	__u64 pending_used;	/* bytes */
-	__u64 window_start;	/* of the rate limit, boottime ns */
+	__u64 container_id; /* cgroup id of the subtree's top */
+	__u64 since;	    /* boottime ns */
+	__u64 pending_used; /* bytes */
+	__u64 window_start; /* of the rate limit, boottime ns */
 	__u32 window_count;
 	__u32 slot;
-	__u32 flags;		/* SELECTION_* */
+	__u32 flags; /* SELECTION_* */
 	__u32 reserved;
 };
 
-#define SESSION_IGNORE		(1 << 0)	/* the recorder's and the exporter's own */
-#define SESSION_PARTIAL		(1 << 1)	/* the root is older than its selection */
+#define SESSION_IGNORE	(1 << 0) /* the recorder's and the exporter's own */
+#define SESSION_PARTIAL (1 << 1) /* the root is older than its selection */
 
 struct session {
 	__u64 container_id;
 	__u64 session_start;
 	__u64 process_start;
 	__u32 session_root;
-	__u32 flags;		/* SESSION_* */
+	__u32 flags; /* SESSION_* */
 };
 
 struct path_key {
 	__u32 prefix_bits;
-	__u32 slot;		/* big-endian: the trie compares bytes in order */
+	__u32 slot; /* big-endian: the trie compares bytes in order */
 	__u8 path[FILTER_PATH_SIZE];
 };
 
 struct network_key {
 	__u32 prefix_bits;
-	__u32 slot;		/* big-endian */
-	__u8 address[16];	/* IPv4 as ::ffff:a.b.c.d */
+	__u32 slot;	  /* big-endian */
+	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
 };
 
 /* What dispatch_syscall tail-calls for a group of system calls. */
 enum syscall_handler {
-	HANDLER_EXEC	= 0,
-	HANDLER_OPEN	= 1,
-	HANDLER_ACCEPT	= 2,
-	HANDLER_CONNECT	= 3,
-	HANDLER_COUNT	= 8,
-	HANDLER_NONE	= 255,
+	HANDLER_EXEC = 0,
+	HANDLER_OPEN = 1,
+	HANDLER_ACCEPT = 2,
+	HANDLER_CONNECT = 3,
+	HANDLER_COUNT = 8,
+	HANDLER_NONE = 255,
 };
 
 struct {

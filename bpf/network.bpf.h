@@ -8,24 +8,23 @@
 #define PODCORDER_NETWORK_BPF_H
 
 #include <bpf/bpf_endian.h>
+#include "descriptors.bpf.h"
 #include "records.bpf.h"
 
-#define IPPROTO_TCP	   6
-#define IPPROTO_UDP	   17
-#define IPPROTO_MPTCP	   262
-#define TCP_ESTABLISHED	   1
-#define TCP_SYN_SENT	   2
-#define TCP_SYN_RECV	   3
-#define TCP_CLOSE	   7
-#define TCP_LISTEN	   10
-#define SHUTDOWN_MASK	   3
-#define SOCKFS_MAGIC	   0x534F434B
-#define MAPPED_MARK	   bpf_htonl(0xffff)
-#define FILE_POINTER_FLAGS 7UL
+#define IPPROTO_TCP	6
+#define IPPROTO_UDP	17
+#define IPPROTO_MPTCP	262
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT	2
+#define TCP_SYN_RECV	3
+#define TCP_CLOSE	7
+#define TCP_LISTEN	10
+#define SHUTDOWN_MASK	3
+#define SOCKFS_MAGIC	0x534F434B
+#define MAPPED_MARK	bpf_htonl(0xffff)
 
 #define IORING_OP_ACCEPT	13
 #define IORING_OP_CONNECT	16
-#define IORING_FILE_INDEX_ALLOC (~0U)
 #define IORING_ACCEPT_MULTISHOT (1 << 0)
 #define REQ_F_FIXED_FILE	(1 << 0)
 #define REQ_F_CQE_SKIP		(1 << 6) /* = IOSQE_CQE_SKIP_SUCCESS */
@@ -129,18 +128,6 @@ static __always_inline bool wants_port(const struct subject *subject, __u16 port
 static __always_inline __u64 socket_inode(const struct sock *sk)
 {
 	return sk->sk_socket->file->f_inode->i_ino;
-}
-
-/* The file at a descriptor; another thread may have put another one there since the call. */
-static __always_inline struct file *file_at(struct task_struct *task, __u32 descriptor)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
-
-	if (descriptor < BPF_CORE_READ(table, max_fds))
-		bpf_probe_read_kernel(&file, sizeof(file), &files[descriptor]);
-	return file;
 }
 
 /* The socket of a file, NULL where the file is none. */

@@ -64,20 +64,6 @@ static __always_inline struct io_accept *accept_of(struct io_kiocb *request)
 	return (void *)request + bpf_core_field_offset(struct io_kiocb, cmd);
 }
 
-/* The file at a place in the ring's own table: such a descriptor has no number in the process. */
-static __always_inline struct file *direct_file_at(struct io_ring_ctx *ring, __u32 index)
-{
-	struct io_rsrc_node **nodes, *node = NULL;
-
-	if (!bpf_core_field_exists(ring->file_table.data))
-		return NULL;
-	if (index >= BPF_CORE_READ(ring, file_table.data.nr))
-		return NULL;
-	nodes = BPF_CORE_READ(ring, file_table.data.nodes);
-	bpf_probe_read_kernel(&node, sizeof(node), &nodes[index]);
-	return (struct file *)(BPF_CORE_READ(node, file_ptr) & ~FILE_POINTER_FLAGS);
-}
-
 static __always_inline struct sock *completed(struct io_ring_ctx *ring, __u32 file_slot,
 					      __s32 result)
 {

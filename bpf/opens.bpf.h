@@ -3,14 +3,15 @@
 #ifndef PODCORDER_OPENS_BPF_H
 #define PODCORDER_OPENS_BPF_H
 
+#include "descriptors.bpf.h"
 #include "paths.bpf.h"
 #include "records.bpf.h"
 
-#define O_ACCMODE	00000003
-#define O_WRONLY	00000001
-#define O_RDWR		00000002
-#define O_CREAT		00000100
-#define O_TRUNC		00001000
+#define O_ACCMODE 00000003
+#define O_WRONLY  00000001
+#define O_RDWR	  00000002
+#define O_CREAT	  00000100
+#define O_TRUNC	  00001000
 
 struct open_scratch {
 	struct open_record record;
@@ -44,19 +45,6 @@ static __always_inline bool wants_access(const struct slot *slot, __u32 open_fla
 	}
 }
 
-/* The file behind a descriptor, NULL where it is gone already. */
-static __always_inline struct file *file_of(struct task_struct *task, __u64 descriptor)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
-
-	if (descriptor >= BPF_CORE_READ(table, max_fds))
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), &files[descriptor]);
-	return file;
-}
-
 static __always_inline int submit_open(struct open_scratch *scratch, struct subject *subject,
 				       __u32 class, __u32 length, __u32 flags)
 {
@@ -71,7 +59,8 @@ static __always_inline int submit_open(struct open_scratch *scratch, struct subj
 	return 0;
 }
 
-/* A file was opened. Another thread may have closed the descriptor already: then it is unreadable. */
+/* A file was opened. Another thread may have closed the descriptor already: then it is unreadable.
+ */
 static __always_inline int record_opened(struct subject *subject, struct file *file, __s32 result,
 					 __u32 flags)
 {
@@ -81,7 +70,7 @@ static __always_inline int record_opened(struct subject *subject, struct file *f
 	__u32 start, length;
 
 	if (!scratch)
-		return 0;	/* an array of one: cannot fail */
+		return 0; /* an array of one: cannot fail */
 	record = &scratch->record;
 	record->result = result;
 	if (!file) {
@@ -97,7 +86,7 @@ static __always_inline int record_opened(struct subject *subject, struct file *f
 	walk_path(&scratch->walked, &file->f_path);
 	start = scratch->walked.start;
 	if (start > PATH_SIZE)
-		return 0;	/* walk_path() never does */
+		return 0; /* walk_path() never does */
 	length = PATH_SIZE - start;
 	bpf_probe_read_kernel(scratch->path, length, &scratch->walked.bytes[start]);
 	if (!wants_path(&scratch->walked, scratch->path, length, subject->slot, subject->slot_id))
@@ -149,9 +138,10 @@ static __always_inline int record_open_failed(struct subject *subject, const voi
 	long read;
 
 	if (!scratch)
-		return 0;	/* an array of one: cannot fail */
+		return 0; /* an array of one: cannot fail */
 	read = bpf_probe_read_user_str(scratch->path, PATH_SIZE, name);
-	return record_open_by_name(scratch, subject, CLASS_OPEN_FAILED, read, open_flags, result, flags);
+	return record_open_by_name(scratch, subject, CLASS_OPEN_FAILED, read, open_flags, result,
+				   flags);
 }
 
 /* A request for which io_uring was told not to report success. `name` is the kernel's copy. */
@@ -162,7 +152,7 @@ static __always_inline int record_open_asked(struct subject *subject, const void
 	long read;
 
 	if (!scratch)
-		return 0;	/* an array of one: cannot fail */
+		return 0; /* an array of one: cannot fail */
 	read = bpf_probe_read_kernel_str(scratch->path, PATH_SIZE, name);
 	return record_open_by_name(scratch, subject, CLASS_OPEN, read, open_flags, RESULT_UNKNOWN,
 				   RECORD_IO_URING);

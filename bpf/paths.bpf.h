@@ -5,15 +5,15 @@
 
 #include "maps.bpf.h"
 
-#define PATH_COMPONENTS		64
-#define NAME_SIZE		256
+#define PATH_COMPONENTS 64
+#define NAME_SIZE	256
 
 /* Written from the end to the front; the slack behind lets the verifier see every write inside. */
 struct path_buffer {
 	char bytes[PATH_SIZE + NAME_SIZE];
-	__u32 start;		/* first byte of the path; PATH_SIZE: it has no name */
-	__u32 truncated;	/* deeper or longer than the buffer: its front is missing */
-	struct path_key key;	/* for the slot's filter */
+	__u32 start;	     /* first byte of the path; PATH_SIZE: it has no name */
+	__u32 truncated;     /* deeper or longer than the buffer: its front is missing */
+	struct path_key key; /* for the slot's filter */
 };
 
 static __always_inline bool is_directory(struct dentry *dentry)
@@ -60,14 +60,14 @@ __checked_once int walk_up(struct path_buffer *buffer, unsigned long start, unsi
 		length = BPF_CORE_READ(dentry, d_name.len) & (NAME_SIZE - 1);
 		at = buffer->start - length - 1;
 		if (at >= PATH_SIZE)
-			return 0;	/* below zero: longer than the buffer */
+			return 0; /* below zero: longer than the buffer */
 		buffer->bytes[at] = '/';
 		bpf_probe_read_kernel(&buffer->bytes[at + 1], length,
 				      BPF_CORE_READ(dentry, d_name.name));
 		buffer->start = at;
 		dentry = parent;
 	}
-	return 0;		/* deeper than the loop */
+	return 0; /* deeper than the loop */
 rooted:
 	if (buffer->start == PATH_SIZE && is_directory(dentry)) {
 		buffer->start = PATH_SIZE - 1;

@@ -6,19 +6,21 @@
 #include "records.bpf.h"
 #include "paths.bpf.h"
 
-#define EXEC_TAIL_SIZE		(4 * PATH_SIZE + ARGV_SIZE)
+#define EXEC_TAIL_SIZE (4 * PATH_SIZE + ARGV_SIZE)
 
 struct exec_scratch {
 	struct exec_record record;
-	/* path, filename, interpreter, cwd, argv; the slack lets the verifier see every write inside */
+	/* path, filename, interpreter, cwd, argv; the slack lets the verifier see every write
+	 * inside */
 	char tail[EXEC_TAIL_SIZE + PATH_SIZE];
 	struct path_buffer path;
 	/* in memory, not in registers, so that the verifier does not follow each combination */
-	__u32 at;		/* where the next tail goes */
-	__u32 flags;		/* RECORD_* */
+	__u32 at;    /* where the next tail goes */
+	__u32 flags; /* RECORD_* */
 };
 
-/* A plain array indexed by CPU: a per-CPU value ends at 32 KiB. The loader sets the number of CPUs. */
+/* A plain array indexed by CPU: a per-CPU value ends at 32 KiB. The loader sets the number of CPUs.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -58,9 +60,10 @@ static __always_inline void read_executable(struct exec_record *record, struct f
 	if (!links)
 		record->exec_flags |= EXEC_DELETED;
 	if (path->start >= PATH_SIZE)
-		record->exec_flags |= !links && (magic == MEMFD_MAGIC_TMPFS ||
-						 magic == MEMFD_MAGIC_HUGETLB) ?
-			EXEC_FROM_MEMORY : EXEC_DETACHED_MOUNT;
+		record->exec_flags |=
+			!links && (magic == MEMFD_MAGIC_TMPFS || magic == MEMFD_MAGIC_HUGETLB) ?
+				EXEC_FROM_MEMORY :
+				EXEC_DETACHED_MOUNT;
 }
 
 /* Append what walk_path() found; returns its length. */
@@ -167,7 +170,7 @@ int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_bi
 
 	size = sizeof(*record) + scratch->at;
 	if (size > sizeof(*record) + EXEC_TAIL_SIZE)
-		return 0;	/* a sum of bounded lengths: never */
+		return 0; /* a sum of bounded lengths: never */
 	if (!begin_record(&record->header, &subject, CLASS_EXEC, size))
 		return 0;
 	record->header.flags |= scratch->flags;
@@ -226,8 +229,8 @@ int BPF_PROG(record_exit, struct task_struct *task)
 		return 0;
 	if (select_current(&subject, CLASS_EXIT)) {
 		record.exit_code = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ?
-			BPF_CORE_READ(signal, group_exit_code) :
-			BPF_CORE_READ(task, group_leader, exit_code);
+					   BPF_CORE_READ(signal, group_exit_code) :
+					   BPF_CORE_READ(task, group_leader, exit_code);
 		if (begin_record(&record.header, &subject, CLASS_EXIT, sizeof(record)))
 			submit_record(&record.header, sizeof(record));
 	}

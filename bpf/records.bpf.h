@@ -5,9 +5,10 @@
 
 #include "selections.bpf.h"
 
-#define RATE_WINDOW_NS		1000000000ULL
+#define RATE_WINDOW_NS 1000000000ULL
 
-/* Available bytes at which the recorder is woken; below, it polls. The loader sets a quarter of the ring. */
+/* Available bytes at which the recorder is woken; below, it polls. The loader sets a quarter of the
+ * ring. */
 const volatile __u64 wakeup_bytes = 2 * 1024 * 1024;
 
 static __always_inline struct counters *counters_here(void)
@@ -33,7 +34,8 @@ static __always_inline void count_generated_lost(__u32 class, __u32 reason)
 	count_lost(counts, class, reason);
 }
 
-/* True if the slot's rate limit is used up. Two CPUs may let a few more through; each is counted. */
+/* True if the slot's rate limit is used up. Two CPUs may let a few more through; each is counted.
+ */
 static __always_inline bool throttled(struct subject *subject, __u64 now)
 {
 	struct selection *selection = subject->selection;
@@ -49,8 +51,8 @@ static __always_inline bool throttled(struct subject *subject, __u64 now)
 }
 
 /* True if a pending container has had its time or its bytes. */
-static __always_inline bool pending_over(struct subject *subject, struct state *shared,
-					 __u32 size, __u64 now)
+static __always_inline bool pending_over(struct subject *subject, struct state *shared, __u32 size,
+					 __u64 now)
 {
 	struct selection *selection = subject->selection;
 
@@ -94,13 +96,14 @@ static __always_inline void fill_header(struct record_header *header, struct tas
 
 /* Count a record as generated. False: it is lost, and counted so. Marks what is pending. */
 static __always_inline bool admit_record(struct record_header *header, struct subject *subject,
-					 struct counters *counts, __u32 class, __u32 size, __u64 now)
+					 struct counters *counts, __u32 class, __u32 size,
+					 __u64 now)
 {
 	__u32 zero = 0;
 	struct state *shared = bpf_map_lookup_elem(&state, &zero);
 
 	if (!shared)
-		return false;	/* an array of one: cannot fail */
+		return false; /* an array of one: cannot fail */
 	__sync_fetch_and_add(&counts->generated[class], 1);
 	if (now > shared->heartbeat + RECORDER_TIMEOUT_NS) {
 		count_lost(counts, class, LOSS_NO_RECORDER);
@@ -151,7 +154,7 @@ static __always_inline bool begin_record(struct record_header *header, struct su
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!counts || class >= CLASS_COUNT)
-		return false;	/* an array of one: cannot fail */
+		return false; /* an array of one: cannot fail */
 	header->flags = 0;
 	if (!admit_record(header, subject, counts, class, size, now))
 		return false;
@@ -180,7 +183,7 @@ static __always_inline bool begin_remembered(struct record_header *header, __u32
 	struct subject subject = {};
 
 	if (!counts || class >= CLASS_COUNT)
-		return false;	/* an array of one: cannot fail */
+		return false; /* an array of one: cannot fail */
 	if (selection) {
 		if (selection->flags & SELECTION_EXCLUDED)
 			return false;
@@ -188,7 +191,7 @@ static __always_inline bool begin_remembered(struct record_header *header, __u32
 		subject.slot_id = selection->slot;
 		subject.slot = bpf_map_lookup_elem(&slots, &subject.slot_id);
 		if (!subject.slot)
-			return false;	/* slots are never removed: cannot fail */
+			return false; /* slots are never removed: cannot fail */
 		header->slot = subject.slot_id;
 		if (!admit_record(header, &subject, counts, class, size, now))
 			return false;
@@ -207,8 +210,8 @@ static __always_inline __u64 wakeup_flags(const struct record_header *header, __
 {
 	if (header->sequence & 15 && size < 2048)
 		return BPF_RB_NO_WAKEUP;
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wakeup_bytes ?
-		BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP :
+									       BPF_RB_NO_WAKEUP;
 }
 
 /* Hand a record begun with begin_record() to the event ring. */

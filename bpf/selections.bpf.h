@@ -5,14 +5,14 @@
 
 #include "maps.bpf.h"
 
-#define ANCESTORS_MAX		32	/* how far up a session's root is looked for */
+#define ANCESTORS_MAX 32 /* how far up a session's root is looked for */
 
 /* What a program knows about the event it is about to record. */
 struct subject {
 	struct task_struct *task;
 	struct selection *selection;
 	struct slot *slot;
-	struct session *session;	/* NULL where the sessions map was full */
+	struct session *session; /* NULL where the sessions map was full */
 	__u64 cgroup_id;
 	__u32 slot_id;
 };
@@ -65,7 +65,7 @@ __checked_once int place_session(struct selection *selection)
 		struct selection *around;
 		struct session *known;
 
-		if (!parent_tgid)	/* the idle task above init */
+		if (!parent_tgid) /* the idle task above init */
 			break;
 		around = selection_of(BPF_CORE_READ(parent, cgroups, dfl_cgrp, kn, id));
 		if (!around || around->container_id != placed.container_id)
@@ -93,9 +93,9 @@ static __always_inline struct session *session_of(struct task_struct *task,
 	__u32 tgid = task->tgid;
 	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
 
-	if (session && (session->flags & SESSION_IGNORE ||
-			(session->container_id == selection->container_id &&
-			 session->process_start == start)))
+	if (session &&
+	    (session->flags & SESSION_IGNORE ||
+	     (session->container_id == selection->container_id && session->process_start == start)))
 		return session;
 	place_session(selection);
 	return bpf_map_lookup_elem(&sessions, &tgid);

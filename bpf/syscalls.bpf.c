@@ -35,8 +35,8 @@ static __always_inline __u32 handler_of(enum call call, struct pt_regs *regs)
 		which = syscall_argument(regs, 0, true);
 		if (which == SOCKETCALL_CONNECT)
 			return HANDLER_CONNECT;
-		return which == SOCKETCALL_ACCEPT || which == SOCKETCALL_ACCEPT4 ?
-			HANDLER_ACCEPT : HANDLER_NONE;
+		return which == SOCKETCALL_ACCEPT || which == SOCKETCALL_ACCEPT4 ? HANDLER_ACCEPT :
+										   HANDLER_NONE;
 	default:
 		return HANDLER_NONE;
 	}
@@ -49,7 +49,7 @@ int dispatch_syscall(__u64 *ctx)
 	__u32 handler;
 	bool compat;
 #if defined(__TARGET_ARCH_x86)
-	__u32 number = regs->orig_ax;	/* a BTF pointer: no helper call on this hottest path */
+	__u32 number = regs->orig_ax; /* a BTF pointer: no helper call on this hottest path */
 #else
 	__u32 number = regs->syscallno;
 #endif
@@ -60,7 +60,7 @@ int dispatch_syscall(__u64 *ctx)
 	handler = handler_of(compat ? compat_call(number) : native_call(number), regs);
 	if (handler != HANDLER_NONE)
 		bpf_tail_call(ctx, &syscall_handlers, handler);
-	return 0;	/* not wanted by any capability that is on */
+	return 0; /* not wanted by any capability that is on */
 }
 
 char LICENSE[] SEC("license") = LICENSE_TEXT;

@@ -11,24 +11,24 @@
 
 enum call {
 	CALL_OTHER,
-	CALL_OPEN,		/* path, flags */
-	CALL_CREAT,		/* path */
-	CALL_OPENAT,		/* dirfd, path, flags */
-	CALL_OPENAT2,		/* dirfd, path, struct open_how * */
-	CALL_OPEN_BY_HANDLE,	/* mountfd, handle, flags */
-	CALL_EXECVE,		/* path, argv */
-	CALL_EXECVEAT,		/* dirfd, path, argv */
-	CALL_ACCEPT,		/* fd, returns the new fd */
-	CALL_CONNECT,		/* fd, address, length */
-	CALL_SOCKETCALL,	/* ia32: which, arguments */
+	CALL_OPEN,	     /* path, flags */
+	CALL_CREAT,	     /* path */
+	CALL_OPENAT,	     /* dirfd, path, flags */
+	CALL_OPENAT2,	     /* dirfd, path, struct open_how * */
+	CALL_OPEN_BY_HANDLE, /* mountfd, handle, flags */
+	CALL_EXECVE,	     /* path, argv */
+	CALL_EXECVEAT,	     /* dirfd, path, argv */
+	CALL_ACCEPT,	     /* fd, returns the new fd */
+	CALL_CONNECT,	     /* fd, address, length */
+	CALL_SOCKETCALL,     /* ia32: which, arguments */
 };
 
-#define SOCKETCALL_CONNECT	3
-#define SOCKETCALL_ACCEPT	5
-#define SOCKETCALL_ACCEPT4	18
-#define TS_COMPAT		0x0002	/* x86 thread_info.status: in a 32-bit call */
-#define TIF_32BIT		22	/* arm64 thread_info.flags: a 32-bit task */
-#define X32_BIT			0x40000000
+#define SOCKETCALL_CONNECT 3
+#define SOCKETCALL_ACCEPT  5
+#define SOCKETCALL_ACCEPT4 18
+#define TS_COMPAT	   0x0002 /* x86 thread_info.status: in a 32-bit call */
+#define TIF_32BIT	   22	  /* arm64 thread_info.flags: a 32-bit task */
+#define X32_BIT		   0x40000000
 
 static __always_inline bool is_compat(struct task_struct *task)
 {
@@ -44,33 +44,57 @@ static __always_inline bool is_compat(struct task_struct *task)
 static __always_inline enum call native_call(__u32 number)
 {
 	switch (number & ~X32_BIT) {
-	case 2:		return CALL_OPEN;
-	case 85:	return CALL_CREAT;
-	case 257:	return CALL_OPENAT;
-	case 437:	return CALL_OPENAT2;
-	case 304:	return CALL_OPEN_BY_HANDLE;
-	case 59: case 520:	return CALL_EXECVE;
-	case 322: case 545:	return CALL_EXECVEAT;
-	case 43: case 288:	return CALL_ACCEPT;
-	case 42:	return CALL_CONNECT;
-	default:	return CALL_OTHER;
+	case 2:
+		return CALL_OPEN;
+	case 85:
+		return CALL_CREAT;
+	case 257:
+		return CALL_OPENAT;
+	case 437:
+		return CALL_OPENAT2;
+	case 304:
+		return CALL_OPEN_BY_HANDLE;
+	case 59:
+	case 520:
+		return CALL_EXECVE;
+	case 322:
+	case 545:
+		return CALL_EXECVEAT;
+	case 43:
+	case 288:
+		return CALL_ACCEPT;
+	case 42:
+		return CALL_CONNECT;
+	default:
+		return CALL_OTHER;
 	}
 }
 
 static __always_inline enum call compat_call(__u32 number)
 {
 	switch (number) {
-	case 5:		return CALL_OPEN;
-	case 8:		return CALL_CREAT;
-	case 295:	return CALL_OPENAT;
-	case 437:	return CALL_OPENAT2;
-	case 342:	return CALL_OPEN_BY_HANDLE;
-	case 11:	return CALL_EXECVE;
-	case 358:	return CALL_EXECVEAT;
-	case 364:	return CALL_ACCEPT;
-	case 362:	return CALL_CONNECT;
-	case 102:	return CALL_SOCKETCALL;
-	default:	return CALL_OTHER;
+	case 5:
+		return CALL_OPEN;
+	case 8:
+		return CALL_CREAT;
+	case 295:
+		return CALL_OPENAT;
+	case 437:
+		return CALL_OPENAT2;
+	case 342:
+		return CALL_OPEN_BY_HANDLE;
+	case 11:
+		return CALL_EXECVE;
+	case 358:
+		return CALL_EXECVEAT;
+	case 364:
+		return CALL_ACCEPT;
+	case 362:
+		return CALL_CONNECT;
+	case 102:
+		return CALL_SOCKETCALL;
+	default:
+		return CALL_OTHER;
 	}
 }
 
@@ -84,10 +108,12 @@ static __always_inline __u64 syscall_argument(struct pt_regs *regs, int n, bool 
 	if (compat)
 		return (__u32)(n == 0 ? BPF_CORE_READ(regs, bx) :
 			       n == 1 ? BPF_CORE_READ(regs, cx) :
-			       n == 2 ? BPF_CORE_READ(regs, dx) : BPF_CORE_READ(regs, si));
+			       n == 2 ? BPF_CORE_READ(regs, dx) :
+					BPF_CORE_READ(regs, si));
 	return n == 0 ? BPF_CORE_READ(regs, di) :
 	       n == 1 ? BPF_CORE_READ(regs, si) :
-	       n == 2 ? BPF_CORE_READ(regs, dx) : BPF_CORE_READ(regs, r10);
+	       n == 2 ? BPF_CORE_READ(regs, dx) :
+			BPF_CORE_READ(regs, r10);
 }
 
 #else /* arm64 */
@@ -95,30 +121,50 @@ static __always_inline __u64 syscall_argument(struct pt_regs *regs, int n, bool 
 static __always_inline enum call native_call(__u32 number)
 {
 	switch (number) {
-	case 56:	return CALL_OPENAT;
-	case 437:	return CALL_OPENAT2;
-	case 265:	return CALL_OPEN_BY_HANDLE;
-	case 221:	return CALL_EXECVE;
-	case 281:	return CALL_EXECVEAT;
-	case 202: case 242:	return CALL_ACCEPT;
-	case 203:	return CALL_CONNECT;
-	default:	return CALL_OTHER;
+	case 56:
+		return CALL_OPENAT;
+	case 437:
+		return CALL_OPENAT2;
+	case 265:
+		return CALL_OPEN_BY_HANDLE;
+	case 221:
+		return CALL_EXECVE;
+	case 281:
+		return CALL_EXECVEAT;
+	case 202:
+	case 242:
+		return CALL_ACCEPT;
+	case 203:
+		return CALL_CONNECT;
+	default:
+		return CALL_OTHER;
 	}
 }
 
 static __always_inline enum call compat_call(__u32 number)
 {
 	switch (number) {
-	case 5:		return CALL_OPEN;
-	case 8:		return CALL_CREAT;
-	case 322:	return CALL_OPENAT;
-	case 437:	return CALL_OPENAT2;
-	case 371:	return CALL_OPEN_BY_HANDLE;
-	case 11:	return CALL_EXECVE;
-	case 387:	return CALL_EXECVEAT;
-	case 285: case 366:	return CALL_ACCEPT;
-	case 283:	return CALL_CONNECT;
-	default:	return CALL_OTHER;
+	case 5:
+		return CALL_OPEN;
+	case 8:
+		return CALL_CREAT;
+	case 322:
+		return CALL_OPENAT;
+	case 437:
+		return CALL_OPENAT2;
+	case 371:
+		return CALL_OPEN_BY_HANDLE;
+	case 11:
+		return CALL_EXECVE;
+	case 387:
+		return CALL_EXECVEAT;
+	case 285:
+	case 366:
+		return CALL_ACCEPT;
+	case 283:
+		return CALL_CONNECT;
+	default:
+		return CALL_OTHER;
 	}
 }
 

@@ -109,13 +109,17 @@ NETWORK_ACCEPT = Capability(
         Rung(
             "tp_btf",
             "network_accept",
-            {"record_io_uring_accept": "accept", "note_io_uring_multishot": "accept"},
+            {
+                "record_io_uring_accept": "accept",
+                "note_io_uring_multishot": "accept",
+                "record_io_uring_silent_accept": "accept",
+            },
             handlers={2: "record_accept_call"},
         ),
         Rung(
             "tp_btf_single",
             "network_accept",
-            {"record_io_uring_single_accept": "accept"},
+            {"record_io_uring_single_accept": "accept", "record_io_uring_silent_accept": "accept"},
             handlers={2: "record_accept_call"},
             limits="of an io_uring accept that goes on, the later connections are not seen",
         ),
