@@ -12,7 +12,7 @@ from podcorder_agent.cli.errors import ProbesFailed
 from podcorder_agent.cli.halves import BPFFS, PINS_PREFIX
 from podcorder_agent.cli.terminals import Style
 from podcorder_agent.machine import CgroupsMissing, unified_mount
-from podcorder_agent.machine.cgroups import leftovers, remove_tree
+from podcorder_agent.machine.cgroups import leftovers, remove_parent, remove_tree
 
 OPTIONAL = {"tracefs"}
 """Checks without which recording works."""
@@ -37,6 +37,7 @@ def examine(*, clean: bool) -> dict[str, Any]:
             left.append(str(pins))
     for each in cgroups:
         if clean and remove_tree(each):
+            remove_parent(each)
             removed.append(str(each))
         else:
             left.append(str(each))

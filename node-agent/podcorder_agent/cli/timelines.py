@@ -99,6 +99,7 @@ class Timeline:
         if pid is None:
             return
         process = self._process(session, pid, row)
+        process.comm = process.comm or _name(row)
         if row.kind == "session.start":
             session.root = process
         else:

@@ -88,10 +88,7 @@ class CommandCgroup:
             if self.members() or time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
-        try:
-            self.directory.parent.rmdir()
-        except OSError:
-            pass  # another recording has its cgroup there
+        remove_parent(self.directory)
         return True
 
 
@@ -111,6 +108,14 @@ def remove_tree(top: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def remove_parent(cgroup: Path) -> None:
+    """Removes the cgroup that commands' cgroups stand in, once the last has gone."""
+    try:
+        cgroup.parent.rmdir()
+    except OSError:
+        pass  # another recording has its cgroup there
 
 
 def leftovers(root: Path) -> list[Path]:
