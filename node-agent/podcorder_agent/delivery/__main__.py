@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import encodings.idna  # noqa: F401  looking up a host's name loads it, when privileges are gone
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from podcorder_agent.control.client import SOCKET_NAME, ControlClient
 from podcorder_agent.delivery.exporter import Exporter
 from podcorder_agent.delivery.identities import become, forbid_new_privileges
 from podcorder_agent.delivery.senders import Stop
-from podcorder_agent.delivery.settings import FILE, read_settings
+from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.delivery.telemetry import start_telemetry
 from podcorder_agent.delivery.transports import open_transport
 from podcorder_agent.errors import PodcorderError
@@ -53,18 +54,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def export(options: argparse.Namespace) -> None:
     """The whole life of an exporter. Raises PodcorderError."""
     settings = read_settings(os.environ, options.to)
-    # A file may lie where only root can write; a collector's TLS files must be readable again when they change.
-    transport = open_transport(settings) if settings.protocol == FILE else None
-    if options.user is not None:
-        become(options.user, options.journal)
+    # Before any thread is started, because it holds for the calling thread and those it starts.
     forbid_new_privileges()
-    transport = transport or open_transport(settings)
+    transport = open_transport(settings)
     stop = Stop(options.drain)
     signal.signal(signal.SIGTERM, stop.request)
     signal.signal(signal.SIGINT, stop.request)
     control = ControlClient(options.journal / SOCKET_NAME, f"exporter-{os.getpid()}", timeout=CONTROL_TIMEOUT)
     exporter = Exporter(options.journal, transport, stop, os.environ, control)
     telemetry = start_telemetry(os.environ, options.to, exporter)
+    # Last, when all modules are loaded: root's Python may lie where nobody else can read.
+    if options.user is not None:
+        become(options.user, options.journal)
     try:
         exporter.run(once=options.once)
     finally:

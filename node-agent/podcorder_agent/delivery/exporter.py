@@ -28,7 +28,7 @@ from podcorder_agent.journal import Frame, Position, Reader, read_checkpoint
 logger = logging.getLogger(__name__)
 
 MOST_RECORDS = 4096
-"""Records of a batch: the collector's best, see the measurements in docs/overhead.md."""
+"""Records of a batch: the collector was measured to be at its best with these."""
 MOST_BYTES = 2 << 20
 """Bytes of a batch: half of what a gRPC receiver takes at its defaults."""
 CHUNK = 256
@@ -94,6 +94,8 @@ class Exporter:
 
         Raises DrainExpired, JournalError.
         """
+        # A journal delivered once may well have no recorder any more: nothing to tell of.
+        self._recorder_away = once
         if self._control is not None:
             self._tell_recorder(None)
         while True:

@@ -24,6 +24,9 @@ def varint(value: int) -> bytes:
         return bytes((value,))
     if 0 <= value < 1 << 14:
         return bytes((value & 0x7F | 0x80, value >> 7))
+    if 0 <= value < 1 << 28:
+        low = (value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80)
+        return bytes((*low, value >> 14)) if value < 1 << 21 else bytes((*low, value >> 14 & 0x7F | 0x80, value >> 21))
     value &= _U64
     out = bytearray()
     while value > 0x7F:

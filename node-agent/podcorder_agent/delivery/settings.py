@@ -44,6 +44,10 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str], to: str | None = None) -> Settings:
     """Settings from the environment; `to` is a URL that replaces the endpoint, or a file. Raises a DeliveryError."""
+    try:
+        parse_pairs(environment.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+    except ValueError as error:
+        raise SettingInvalid("OTEL_RESOURCE_ATTRIBUTES is no list such as key=value,key2=value2: mend it.") from error
     if to is not None and "://" not in to:
         return Settings(protocol=FILE, file=_read_file(to))
 

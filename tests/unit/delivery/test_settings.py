@@ -103,6 +103,13 @@ def test_a_variable_that_makes_no_sense_is_refused(variables: dict[str, str]) ->
     assert PREFIX in str(refused.value)
 
 
+@pytest.mark.parametrize("to", [None, "out.jsonl"])
+def test_resource_attributes_that_make_no_sense_are_refused(to: str | None) -> None:
+    """OTEL_RESOURCE_ATTRIBUTES is read before anything is delivered, to wherever it goes."""
+    with pytest.raises(SettingInvalid):
+        read_settings({"OTEL_RESOURCE_ATTRIBUTES": "nonsense"}, to)
+
+
 def test_exit_codes_are_distinct() -> None:
     """Each error of delivery ends the process with a code of its own, from 40 to 49."""
     codes = [each.exit_code for each in DeliveryError.__subclasses__()]
