@@ -15,7 +15,7 @@ CMD ?=
 # clang and llvm compile the programs, bpftool looks at them, gcc with its 32-bit half makes the workloads of the tests,
 # bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record.
 PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
-	liburing-dev bpftrace runc containerd
+	liburing-dev bpftrace runc containerd busybox-static
 
 .PHONY: help
 help: ## Show this list

@@ -38,7 +38,7 @@ static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now
 	selection.container_id = id;
 	selection.since = now;
 	selection.slot = SLOT_PENDING;
-	selection.flags = SELECTION_PENDING;
+	selection.flags = SELECTION_PENDING | SELECTION_WATCHED | SELECTION_RUNTIME;
 	return bpf_map_update_elem(&cgroups, &id, &selection, BPF_ANY);
 }
 

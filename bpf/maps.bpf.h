@@ -65,6 +65,8 @@ struct slot {
 
 #define SELECTION_PENDING  (1 << 0)
 #define SELECTION_EXCLUDED (1 << 1)
+#define SELECTION_WATCHED  (1 << 2) /* seen made: nothing in it is older */
+#define SELECTION_RUNTIME  (1 << 3) /* a runtime enters it, and then execs what it is to run */
 
 struct selection {
 	__u64 container_id; /* cgroup id of the subtree's top */
@@ -77,8 +79,9 @@ struct selection {
 	__u32 reserved;
 };
 
-#define SESSION_IGNORE	(1 << 0) /* the recorder's and the exporter's own */
-#define SESSION_PARTIAL (1 << 1) /* the root is older than its selection */
+#define SESSION_IGNORE	 (1 << 0) /* the recorder's and the exporter's own */
+#define SESSION_PARTIAL	 (1 << 1) /* the root is older than its selection */
+#define SESSION_ENTERING (1 << 2) /* entered from outside, nothing executed inside yet */
 
 struct session {
 	__u64 container_id;

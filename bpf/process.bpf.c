@@ -133,6 +133,7 @@ int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_bi
 	struct subject subject = {};
 	struct exec_record *record;
 
+	begin_session(task);
 	if (!select_current(&subject, CLASS_EXEC))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratch, &cpu);

@@ -52,6 +52,7 @@ enum loss_reason {
 #define RECORD_IO_URING	   (1 << 5) /* made through io_uring */
 #define RECORD_PARTIAL	   (1 << 6) /* the session root is older than its selection */
 #define RECORD_SESSIONLESS (1 << 7) /* the sessions map was full: no session known */
+#define RECORD_ENTERING	   (1 << 8) /* a runtime at work inside, before the first exec */
 
 struct record_header {
 	__u8 version;	     /* RECORD_VERSION */
@@ -62,7 +63,7 @@ struct record_header {
 	__u64 time;	     /* ns, CLOCK_BOOTTIME */
 	__u64 cgroup_id;     /* the task's own cgroup */
 	__u64 container_id;  /* cgroup id of the selected subtree's top */
-	__u64 session_start; /* start_boottime of the session root, ns */
+	__u64 session_start; /* boottime of the root's start, or of its first exec inside, ns */
 	__u64 process_start; /* start_boottime of the thread group's leader, ns */
 	__u32 session_root;  /* tgid of the session root */
 	__u32 tgid;	     /* process id, initial pid namespace */

@@ -136,6 +136,8 @@ static __always_inline void fill_place(struct record_header *header, struct subj
 		header->session_root = session->session_root;
 		if (session->flags & SESSION_PARTIAL)
 			header->flags |= RECORD_PARTIAL;
+		if (session->flags & SESSION_ENTERING)
+			header->flags |= RECORD_ENTERING;
 	} else {
 		header->session_start = header->process_start;
 		header->session_root = header->tgid;

@@ -76,12 +76,15 @@ __checked_once int place_session(struct selection *selection)
 		if (known && known->container_id == placed.container_id) {
 			placed.session_start = known->session_start;
 			placed.session_root = known->session_root;
+			placed.flags = known->flags & SESSION_ENTERING;
 			break;
 		}
 		leader = parent;
 	}
-	if (placed.session_start < selection->since)
+	if (placed.session_start < selection->since && !(selection->flags & SELECTION_WATCHED))
 		placed.flags |= SESSION_PARTIAL;
+	else if (placed.session_root == tgid && selection->flags & SELECTION_RUNTIME)
+		placed.flags |= SESSION_ENTERING;
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
 }
 
@@ -99,6 +102,26 @@ static __always_inline struct session *session_of(struct task_struct *task,
 		return session;
 	place_session(selection);
 	return bpf_map_lookup_elem(&sessions, &tgid);
+}
+
+/*
+ * The first exec inside begins the session: what a container runtime did in
+ * here before, to set the stage, was not yet it. Its stages are siblings, not
+ * ancestors, of what it starts, so inheritance alone would name the wrong root.
+ */
+static __always_inline void begin_session(struct task_struct *task)
+{
+	struct selection *selection = selection_of(bpf_get_current_cgroup_id());
+	struct session *session;
+
+	if (!selection)
+		return;
+	session = session_of(task, selection);
+	if (!session || !(session->flags & SESSION_ENTERING))
+		return;
+	session->session_root = task->tgid;
+	session->session_start = bpf_ktime_get_boot_ns();
+	session->flags &= ~SESSION_ENTERING;
 }
 
 /* Fill the subject if events of this class are wanted from the current task. */

@@ -17,6 +17,8 @@ class SessionKind(StrEnum):
 
     COMMAND = "Command"
     CONTAINER = "Container"
+    SETUP = "Setup"
+    """A container runtime at work inside, before the first exec of what it starts."""
     EXEC = "Exec"
     DEBUG = "Debug"
     PROBE = "Probe"
@@ -47,7 +49,7 @@ class Session:
     container: Container
     root_tgid: int
     root_start: int
-    """Boot time of the root's start, ns."""
+    """Boot time of the root's start, or of its first exec inside a container, ns."""
     id: str = attribute("podcorder.session.id", "The session: 32 hexadecimal digits, also its trace id.", default="")
     kind: SessionKind = attribute("podcorder.session.kind", "What began the session.", default=SessionKind.CONTAINER)
     partial: bool = False

@@ -57,6 +57,7 @@ class RecordFlag(IntFlag):
     IO_URING = 1 << 5
     PARTIAL = 1 << 6
     SESSIONLESS = 1 << 7
+    ENTERING = 1 << 8
 
 
 class ExecFlag(IntFlag):

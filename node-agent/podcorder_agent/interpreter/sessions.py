@@ -57,6 +57,11 @@ def cut_arguments(arguments: list[bytes]) -> list[bytes]:
     return arguments
 
 
+def _is_root(process: Process, session: Session) -> bool:
+    """A session begins with its root's start or a later exec; who has the pid after the root started later than that."""
+    return process.tgid == session.root_tgid and process.start <= session.root_start
+
+
 class Sessions:
     """The sessions and processes of one boot."""
 
@@ -133,10 +138,9 @@ class Sessions:
         )
         if key in self.processes:
             self.processes[key] = after
-        if tgid == session.root_tgid and process.start == session.root_start:
-            tree = self.trees.get((tgid, process.start))
-            if tree is not None:
-                tree.root = after
+        tree = self.trees.get((session.root_tgid, session.root_start))
+        if tree is not None and _is_root(process, session):
+            tree.root = after
         return after
 
     def exit(self, key: bytes, process: Process, exit_code: int, cause: Cause, events: list[Event]) -> None:
@@ -188,15 +192,15 @@ class Sessions:
             root, start = place
             selection = self.find(container_id, slot)
             partial = bool(flags & RecordFlag.PARTIAL)
-            kind = self._kind(selection, partial)
+            kind = SessionKind.SETUP if flags & RecordFlag.ENTERING else self._kind(selection, partial)
             session = Session(selection.container, root, start, self.session_id(start, root), kind, partial)
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
-            if (process.tgid, process.start) == place:
+            if _is_root(process, session):
                 tree.root = process
             process.session = session
             event = SessionStart(f"{session.id}.start", cause.time, tree.root, flags=["partial"] if partial else None)
             events.append(event)
-        elif (process.tgid, process.start) == place:
+        elif _is_root(process, tree.session):
             tree.root = process
         process.session = tree.session
         self.trees[place] = tree
@@ -244,7 +248,7 @@ class Sessions:
         tree = self.trees.get(place)
         if tree is None:
             return
-        if (process.tgid, process.start) == place:
+        if _is_root(process, session):
             tree.exit_code = exit_code
         if session.processes <= 0:
             self._end(place, tree, cause, events)

@@ -22,6 +22,8 @@ _COUNTERS = struct.Struct(f"={1 + len(CLASSES) * (1 + LOSS_REASON_COUNT)}Q")
 _SKIPPED = struct.Struct(f"={len(CLASSES)}Q")
 _ZERO = bytes(4)
 _SELECTION_EXCLUDED = 2
+_SELECTION_WATCHED = 4
+_SELECTION_RUNTIME = 8
 _SESSION_IGNORE = 1
 _SIZES = {
     "state": _STATE.size,
@@ -121,9 +123,12 @@ class KernelMaps:
                 if slot_of_key(key) == slot and key not in entries:
                     self._maps[name].delete(key)
 
-    def select(self, cgroup_id: int, container_id: int, slot: int) -> None:
-        """Record a cgroup; one that is recorded already keeps the time since when."""
-        self._set_selection(cgroup_id, container_id, slot, 0)
+    def select(self, cgroup_id: int, container_id: int, slot: int, *, runtime: bool) -> None:
+        """Record a cgroup; one that is recorded already keeps the time since when.
+
+        `runtime`: a container runtime enters it first, and its sessions begin with an exec.
+        """
+        self._set_selection(cgroup_id, container_id, slot, _SELECTION_RUNTIME if runtime else 0)
 
     def exclude(self, cgroup_id: int) -> None:
         self._set_selection(cgroup_id, cgroup_id, 0, _SELECTION_EXCLUDED)
@@ -139,6 +144,7 @@ class KernelMaps:
         if present is not None:
             _, earlier, _, _, _, _, old_flags, _ = _SELECTION.unpack(present)
             since = since if old_flags & _SELECTION_EXCLUDED else earlier
+            flags |= old_flags & _SELECTION_WATCHED
         self._maps["cgroups"].update(key, _SELECTION.pack(container_id, since, 0, 0, 0, slot, flags, 0))
 
     def ignore(self, tgid: int) -> None:

@@ -14,6 +14,9 @@ from podcorder_agent.recorder.classes import event_bits
 from podcorder_agent.recorder.filters import compile_settings
 from podcorder_agent.recorder.recorder import Recorder
 
+COMMAND = "Command"
+"""The session kind whose cgroup no container runtime enters."""
+
 
 class RequestHandler:
     """Acts on requests, in the order they come; each that matters is in the journal before it is acted on."""
@@ -73,7 +76,8 @@ class RequestHandler:
     def _select(self, request: Message) -> Message:
         top = request["cgroup_id"]
         hint = request["container"]["path"]
-        return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, request["slot"]))
+        slot, runtime = request["slot"], request["session_kind"] != COMMAND
+        return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, slot, runtime=runtime))
 
     def _exclude(self, request: Message) -> Message:
         return self._for_subtree(request["cgroup_id"], "", self._recorder.maps.exclude)
