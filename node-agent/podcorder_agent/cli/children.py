@@ -15,7 +15,7 @@ import termios
 from collections.abc import Callable, Sequence
 
 WATCHED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-RESET = (*WATCHED, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP)
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -115,8 +115,10 @@ def _start(
             if terminal is not None:
                 os.setpgid(0, 0)
                 terminal.give(os.getpgrp())
-            for each in RESET:
-                signal.signal(each, signal.SIG_DFL)
+            for each in (*WATCHED, *IGNORED_BY_PYTHON):
+                # What was ignored when we were started, by nohup say, stays so.
+                if each in IGNORED_BY_PYTHON or signal.getsignal(each) is not signal.SIG_IGN:
+                    signal.signal(each, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             enter()
             os.execv(program, list(arguments))

@@ -24,12 +24,14 @@ except Unstartable as error:
 print("ended with", code, file=sys.stderr, flush=True)
 sys.exit(code)
 """
+# Tests that are run in the background have SIGINT ignored, and a shell cannot trap what was ignored from the start.
+HEEDING = "import signal\nfor each in (1, 2, 3, 15):\n    signal.signal(each, signal.SIG_DFL)\n" + RUN
 SECONDS = 20.0
 
 
-def start(*command: str) -> subprocess.Popen[str]:
+def start(*command: str, code: str = HEEDING) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", code, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
 
@@ -45,11 +47,11 @@ def test_the_exit_code_is_the_commands(script: str, code: int) -> None:
     assert process.returncode == code
 
 
-def test_the_command_starts_with_plain_signals() -> None:
+def test_the_command_starts_with_the_signals_we_had() -> None:
     """Nothing is blocked or ignored in the command that was not before: what Python ignores is reset."""
-    process = start("/bin/sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status")
-    output, _ = process.communicate(timeout=SECONDS)
-    assert [int(line.split()[1], 16) for line in output.splitlines()] == [0, 0]
+    command = ["/bin/sh", "-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status"]
+    output, _ = start(*command, code=RUN).communicate(timeout=SECONDS)
+    assert output == subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
@@ -90,7 +92,7 @@ class Terminal:
     def __init__(self, *command: str) -> None:
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, "-c", RUN, *command])
+            os.execv(sys.executable, [sys.executable, "-c", HEEDING, *command])
         self.seen = b""
 
     def type(self, keys: bytes) -> None:
@@ -144,24 +146,39 @@ def test_ctrl_z_stops_both_and_both_go_on() -> None:
 def test_an_interactive_shell_has_job_control() -> None:
     """A shell that is recorded is a shell: it has the terminal, stops and continues jobs."""
     terminal = Terminal("/bin/bash", "--norc", "--noprofile", "-i")
-    terminal.type(b"sleep 600 || true; echo sta''rted\n")
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and not _runs_below(terminal.pid, "sleep"):
-        time.sleep(0.01)
+    terminal.type(b"sleep 600\n")
+    wait_for_foreground(terminal.pid, "sleep")
     terminal.type(b"\x1a")
     terminal.expect(b"Stopped")
-    terminal.type(b"kill %1; echo do''ne; exit 3\n")
-    terminal.expect(b"done")
+    terminal.type(b"fg\n")
+    terminal.expect(b"sleep 600")
+    wait_for_foreground(terminal.pid, "sleep")
+    terminal.type(b"\x03")
+    terminal.expect(b"^C")
+    terminal.type(b"exit 3\n")
     terminal.expect(b"ended with 3")
     assert terminal.end() == 3
 
 
-def _runs_below(pid: int, comm: str) -> bool:
-    """Whether a descendant of a process has this name."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        try:
-            if Path(f"/proc/{child}/comm").read_text() == f"{comm}\n" or _runs_below(int(child), comm):
-                return True
-        except FileNotFoundError:
-            pass
-    return False
+def wait_for_foreground(pid: int, comm: str) -> None:
+    """Waits until a descendant of this name runs as its terminal's foreground process."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        for each in descendants(pid):
+            try:
+                name, _, rest = Path(f"/proc/{each}/stat").read_text().rpartition(")")
+            except FileNotFoundError:
+                continue
+            state, _, group, _, _, foreground = rest.split()[:6]
+            if name.endswith(f"({comm}") and state == "S" and group == foreground:
+                return
+        time.sleep(0.01)
+    raise AssertionError(f"{comm} did not come to the foreground")
+
+
+def descendants(pid: int) -> list[str]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return children + [below for child in children for below in descendants(int(child))]
