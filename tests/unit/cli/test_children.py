@@ -31,8 +31,8 @@ SECONDS = 20.0
 
 def start(*command: str, code: str = HEEDING) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", code, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", code, *command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
