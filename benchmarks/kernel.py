@@ -29,11 +29,11 @@ COUNTS = {"open": 100_000, "exec": 1_000, "connect": 10_000}
 NAMES = {"open": "open+close", "exec": "fork+exec+wait", "connect": "TCP connect+close"}
 BPFTRACE = {
     # the path each opens, what each executes, who each connects to: as its own tools opensnoop, execsnoop and tcpconnect
-    "open": 'tracepoint:syscalls:sys_enter_openat { @f[tid] = args->filename; }'
-    ' tracepoint:syscalls:sys_exit_openat /@f[tid]/'
+    "open": "tracepoint:syscalls:sys_enter_openat { @f[tid] = args->filename; }"
+    " tracepoint:syscalls:sys_exit_openat /@f[tid]/"
     ' { printf("%d %s %d %s\\n", pid, comm, args->ret, str(@f[tid])); delete(@f[tid]); }',
     "exec": 'tracepoint:syscalls:sys_enter_execve { printf("%d ", pid); join(args->argv); }',
-    "connect": 'tracepoint:sock:inet_sock_set_state /args->oldstate == 7/'
+    "connect": "tracepoint:sock:inet_sock_set_state /args->oldstate == 7/"
     ' { printf("%d %s %s:%d\\n", pid, comm, ntop(args->daddr), args->dport); }',
 }
 
@@ -68,7 +68,7 @@ def bpftrace(script: str, directory: Path) -> Iterator[Path]:
     """bpftrace running the script, its output in a file."""
     output = directory / "bpftrace.out"
     with output.open("w") as stream:
-        command = ["bpftrace", "-B", "full", "-e", "BEGIN { printf(\"ready\\n\"); } " + script]
+        command = ["bpftrace", "-B", "full", "-e", 'BEGIN { printf("ready\\n"); } ' + script]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout is not None
         process.stdout.read(1)

@@ -171,7 +171,8 @@ def test_a_raced_path_is_reported_as_the_file_opened(record: Record, workloads: 
     recording.stop()
     opened = recording.events(FileOpen, lambda event: event.path in (bytes(one), bytes(other)))
     by_inode = [
-        sum(event.inode == path.stat().st_ino and event.path == bytes(path) for event in opened) for path in (one, other)
+        sum(event.inode == path.stat().st_ino and event.path == bytes(path) for event in opened)
+        for path in (one, other)
     ]
     assert by_inode == [int(count) for count in printed]
     assert len(opened) == sum(by_inode)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import encodings.idna  # noqa: F401  looking up a host's name loads it, when privileges are gone
+import encodings.ascii
+import encodings.idna
+import encodings.latin_1  # noqa: F401
 import logging
 import os
 import signal
