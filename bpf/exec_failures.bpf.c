@@ -44,12 +44,13 @@ static __always_inline __u64 read_pointer(struct exec_failed_scratch *scratch, _
 	return pointer;
 }
 
-static __always_inline void read_arguments(struct exec_failed_scratch *scratch, __u64 argv,
-					   bool compat)
+__checked_once int read_arguments(struct exec_failed_scratch *scratch, __u64 argv, bool compat)
 {
 	__u32 argc = 0;
 	int i;
 
+	if (!scratch)
+		return 0;
 	for (i = 0; i <= FAILED_ARGUMENTS; i++) {
 		__u64 pointer = read_pointer(scratch, argv, i, compat);
 		__u32 at = scratch->at;
@@ -75,6 +76,7 @@ static __always_inline void read_arguments(struct exec_failed_scratch *scratch, 
 		scratch->at = at + length;
 	}
 	scratch->record.argc = argc;
+	return 0;
 }
 
 /* Tail-called at the exit of execve and execveat. */

@@ -110,11 +110,12 @@ static __always_inline bool wants_peer(const struct subject *subject,
 }
 
 /* Of ports the first range that has it decides. */
-static __always_inline bool wants_port(const struct subject *subject, __u16 port)
+__checked_once int wants_port_of(struct slot *slot, __u16 port)
 {
-	const struct slot *slot = subject->slot;
 	__u32 i;
 
+	if (!slot)
+		return false;
 	for (i = 0; i < SLOT_PORTS; i++) {
 		if (i >= slot->port_count)
 			break;
@@ -122,6 +123,11 @@ static __always_inline bool wants_port(const struct subject *subject, __u16 port
 			return slot->ports[i].verdict == VERDICT_INCLUDE;
 	}
 	return !(slot->flags & SLOT_PORTS_OUT);
+}
+
+static __always_inline bool wants_port(const struct subject *subject, __u16 port)
+{
+	return wants_port_of(subject->slot, port);
 }
 
 /* The socket's inode number tells it from a later one at the same address; 0: it has no file. */

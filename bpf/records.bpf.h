@@ -62,6 +62,24 @@ static __always_inline bool pending_over(struct subject *subject, struct state *
 	return selection->pending_used > shared->pending_bytes;
 }
 
+/*
+ * Flags are moved by shifts, not by branches: the verifier would follow each
+ * combination of known flags to the end of the program.
+ */
+static __always_inline __u16 flag_pending(const struct selection *selection)
+{
+	return (selection->flags & SELECTION_PENDING) << 3;
+}
+
+static __always_inline __u16 flags_of(const struct session *session)
+{
+	return (session->flags & SESSION_PARTIAL) << 5 | (session->flags & SESSION_ENTERING) << 6;
+}
+
+_Static_assert(SELECTION_PENDING << 3 == RECORD_PENDING, "see flag_pending()");
+_Static_assert(SESSION_PARTIAL << 5 == RECORD_PARTIAL, "see flags_of()");
+_Static_assert(SESSION_ENTERING << 6 == RECORD_ENTERING, "see flags_of()");
+
 /* Who did it, as the task is now. */
 static __always_inline void fill_identity(struct record_header *header, struct task_struct *task)
 {
@@ -118,8 +136,8 @@ static __always_inline bool admit_record(struct record_header *header, struct su
 			count_lost(counts, class, LOSS_PENDING);
 			return false;
 		}
-		header->flags |= RECORD_PENDING;
 	}
+	header->flags |= flag_pending(subject->selection);
 	return true;
 }
 
@@ -134,10 +152,7 @@ static __always_inline void fill_place(struct record_header *header, struct subj
 	if (session) {
 		header->session_start = session->session_start;
 		header->session_root = session->session_root;
-		if (session->flags & SESSION_PARTIAL)
-			header->flags |= RECORD_PARTIAL;
-		if (session->flags & SESSION_ENTERING)
-			header->flags |= RECORD_ENTERING;
+		header->flags |= flags_of(session);
 	} else {
 		header->session_start = header->process_start;
 		header->session_root = header->tgid;

@@ -5,7 +5,7 @@
 
 #include "maps.bpf.h"
 
-#define ANCESTORS_MAX 32 /* how far up a session's root is looked for */
+#define ANCESTORS_MAX 16 /* how far up a session's root is looked for */
 
 /* What a program knows about the event it is about to record. */
 struct subject {
@@ -58,7 +58,7 @@ __checked_once int place_session(struct selection *selection)
 	for (i = 0; i < ANCESTORS_MAX; i++) {
 		/*
 		 * Read by helper: for each direct read of a trusted pointer the verifier searches
-		 * all of the kernel's types by name, 32 times over.
+		 * all of the kernel's types by name, once for each turn.
 		 */
 		struct task_struct *parent = BPF_CORE_READ(leader, real_parent, group_leader);
 		__u32 parent_tgid = BPF_CORE_READ(parent, tgid);
