@@ -130,7 +130,7 @@ class NetworkPrograms:
         assert not states, states
         self.ring = Ring(self.maps.events)
         self.cgroup = Cgroup(name)
-        self.maps.select(self.cgroup.id, self.cgroup.id, 0)
+        self.maps.select(self.cgroup.id, self.cgroup.id, 0, runtime=False)
 
     def close(self) -> None:
         self.attachments.detach_all()

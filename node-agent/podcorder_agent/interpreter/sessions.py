@@ -58,7 +58,7 @@ def cut_arguments(arguments: list[bytes]) -> list[bytes]:
 
 
 def _is_root(process: Process, session: Session) -> bool:
-    """A session begins with its root's start or a later exec; who has the pid after the root started later than that."""
+    """A session begins with its root's start or a later exec; whoever has the pid after it started later than that."""
     return process.tgid == session.root_tgid and process.start <= session.root_start
 
 
