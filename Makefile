@@ -60,7 +60,7 @@ export CMD
 
 .PHONY: test
 test: setup collector root ## Run every test that CI runs (as root)
-	@$(BIN)/python -m pytest -m "not slow" tests $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no root
@@ -68,15 +68,15 @@ test-unit: setup ## Run the tests that need no root
 
 .PHONY: test-system
 test-system: setup root ## Run the tests on the real kernel (as root)
-	@$(BIN)/python -m pytest -m "not slow" tests/bpf tests/system $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/bpf tests/system $(PYTEST_ARGS)
 
 .PHONY: test-collector
 test-collector: setup collector ## Run the tests against a real OpenTelemetry collector
-	@$(BIN)/python -m pytest -m "not slow" tests/collector $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/collector $(PYTEST_ARGS)
 
-.PHONY: test-slow
-test-slow: setup collector root ## Run the long tests too: full-size workloads, more mutated journals (as root)
-	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+.PHONY: test-mutations
+test-mutations: setup ## Mutate a million journals (in CI: 100,000), or MUTATED_JOURNALS=...
+	@MUTATED_JOURNALS=$${MUTATED_JOURNALS:-1000000} $(BIN)/python -m pytest tests/unit/interpreter/test_mutations.py $(PYTEST_ARGS)
 
 .PHONY: root
 root:

@@ -19,16 +19,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from fixtures.collectors import Collector, find_binary
 from fixtures.journals import BOOT_ID, GENERATION
-from podcorder_agent.journal import FrameKind, Writer
 
 from benchmarks.interpreter import MAKERS, make_journal
 from benchmarks.tables import render_table
+from podcorder_agent.journal import FrameKind, Writer
 
 EVENTS = 200_000
 
 
 def write_journal(directory: Path, kind: str, count: int) -> None:
-    """A journal of `count` records, with a slot and a selection before them, so that redaction and attribution are on."""
+    """A journal of `count` records, with a slot and a selection before them: redaction and attribution are on."""
     settings = {"policy": "bench", "events": ["exec", "open", "connect"], "redaction": {"defaults": True}}
     requests = [
         {"kind": "configure", "slot": 0, "settings": settings},

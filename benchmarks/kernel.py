@@ -28,7 +28,7 @@ ROUNDS = 5
 COUNTS = {"open": 100_000, "exec": 1_000, "connect": 10_000}
 NAMES = {"open": "open+close", "exec": "fork+exec+wait", "connect": "TCP connect+close"}
 BPFTRACE = {
-    # the path each opens, what each executes, who each connects to: as its own tools opensnoop, execsnoop and tcpconnect
+    # what each opens, executes and connects to: as its own tools opensnoop, execsnoop and tcpconnect do
     "open": "tracepoint:syscalls:sys_enter_openat { @f[tid] = args->filename; }"
     " tracepoint:syscalls:sys_exit_openat /@f[tid]/"
     ' { printf("%d %s %d %s\\n", pid, comm, args->ret, str(@f[tid])); delete(@f[tid]); }',

@@ -33,9 +33,9 @@ def events_page() -> str:
     parts = [
         "# Events\n",
         NOTE,
-        "Each event is one OTLP log record: `event_name` says what happened, the attributes below say the rest, and\n"
-        "the body is one line for people. An attribute that does not apply is absent. Text from the kernel that is not\n"
-        'UTF-8 is exported as bytes; `podcorder events --output json` shows such a value as `{"bytes": base64}`.\n',
+        "Each event is one OTLP log record: `event_name` says what happened, the attributes below say the rest,\n"
+        "and the body is one line for people. An attribute that does not apply is absent. Text from the kernel that is\n"
+        'not UTF-8 is exported as bytes; `podcorder events --output json` shows such a value as `{"bytes": base64}`.\n',
         "Every event is exported once or, after a crash, more often: `podcorder.record.id` tells repeats.\n",
         "| event | when |\n|---|---|",
         *(f"| [`{each.NAME}`](#{anchor(each.NAME)}) | {each.MEANING} |" for each in EVENTS),
@@ -92,8 +92,8 @@ def exit_codes_page() -> str:
             "# Exit codes\n",
             NOTE,
             "Every error is one line on stderr that names its remedy, and an exit code of its own.\n",
-            "`podcorder record` returns the exit code of the command it recorded, or 128 + n where signal n ended it. An\n"
-            "error of Podcorder's own comes before the command is started: what was started runs to its end.\n",
+            "`podcorder record` returns the exit code of the command it recorded, or 128 + n where signal n ended it.\n"
+            "An error of Podcorder's own comes before the command is started: what was started runs to its end.\n",
             "| code | what |\n|---|---|",
             *table,
             "",

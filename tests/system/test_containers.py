@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.recordings import mount_bpffs, temporary_directory
+
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.interpreter.events import Event, FileOpen, ProcessExec, RecordingGap, SessionEnd, SessionKind
 from podcorder_agent.journal import Reader
@@ -142,14 +143,13 @@ def test_a_containerd_container_is_recorded(bundle: Path, tmp_path: Path) -> Non
         try:
             deadline = time.monotonic() + 20
             while not address.exists():
-                assert daemon.poll() is None and time.monotonic() < deadline, "containerd did not start"
+                assert daemon.poll() is None, "containerd ended"
+                assert time.monotonic() < deadline, "containerd did not start"
                 time.sleep(0.05)
             journal = Path(directory) / "journal"
             with recording(journal, POLICY):
-                done = subprocess.run(
-                    ["ctr", "--address", address, "run", "--rm", "--rootfs", bundle / "rootfs", name, "/bin/cat", "/etc/motd"],
-                    capture_output=True, text=True, timeout=60,
-                )  # fmt: skip
+                run = ["ctr", "--address", address, "run", "--rm", "--rootfs", bundle / "rootfs", name]
+                done = subprocess.run([*run, "/bin/cat", "/etc/motd"], capture_output=True, text=True, timeout=60)
                 assert done.stdout == "hello\n", done.stderr
             own = of_session(read_events(journal), SessionKind.CONTAINER)
         finally:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fixtures.recordings import Recording, assert_law
+
 from podcorder_agent.interpreter.events import FileOpen, FileOpenFailed, ProcessExec, ProcessExit, ProcessFork
 
 Record = Callable[..., Recording]
@@ -103,7 +104,7 @@ def delivered_ids(output: Path) -> Counter[str]:
 
 
 def test_a_killed_exporter_loses_nothing(record: Record, workloads: Path, tmp_path: Path) -> None:
-    """After 20 kill -9 of the exporter at random moments each event of the journal is delivered, once after de-duplication."""
+    """After 20 kill -9 of the exporter at random moments each event is delivered, once after de-duplication."""
     chance = random.Random(7)
     target, output = tmp_path / "target", tmp_path / "events.otlp.jsonl"
     target.touch()
