@@ -34,8 +34,8 @@ def events_page() -> str:
         "# Events\n",
         NOTE,
         "Each event is one OTLP log record: `event_name` says what happened, the attributes below say the rest,\n"
-        "and the body is one line for people. What does not apply is absent. Text from the kernel that\n"
-        'is not UTF-8 is exported as bytes; `podcorder events --output json` shows such a value as `{"bytes": base64}`.\n',
+        "and the body is one line for people. What does not apply is absent. Text from the kernel that is not UTF-8\n"
+        'is exported as bytes; `podcorder events --output json` shows such a value as `{"bytes": base64}`.\n',
         "Every event is exported once or, after a crash, more often: `podcorder.record.id` tells repeats.\n",
         "| event | when |\n|---|---|",
         *(f"| [`{each.NAME}`](#{anchor(each.NAME)}) | {each.MEANING} |" for each in EVENTS),
