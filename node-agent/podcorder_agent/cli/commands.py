@@ -223,6 +223,8 @@ def report(outcome: recordings.Outcome, order: recordings.Order, output: str) ->
     else:
         timeline = Timeline(rows)
         for session in timeline.sessions.values():
+            if session.kind == "Setup":
+                continue  # the runtime's, not the container's: `podcorder show` has it
             for line in trees.draw(timeline, session, out_style()):
                 click.echo(line)
         lost = sum(row.number("podcorder.gap.count") or 0 for row in timeline.notices)
