@@ -24,7 +24,7 @@ from podcorder_agent.recorder.privileges import KEPT, drop_privileges, effective
 
 BPFFS = Path("/sys/fs/bpf")
 BTF = Path("/sys/kernel/btf/vmlinux")
-_OLDEST_KERNEL = (5, 8)
+_OLDEST_KERNEL = (5, 12)
 
 
 class Check(TypedDict):
@@ -84,7 +84,7 @@ def check_machine() -> list[Check]:
         library, library_remedy = "not usable", str(error)
     return [
         _check("privileges", effective_capabilities() & KEPT == KEPT, "CAP_BPF and CAP_PERFMON", "run as root"),
-        _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.8 or newer"),
+        _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.12 or newer"),
         _check("btf", BTF.exists(), str(BTF), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
         _check("libbpf", not library_remedy, library, library_remedy),
         _check("bpffs", bool(mount_points("bpf")), str(BPFFS), f"mount -t bpf bpf {BPFFS}"),
