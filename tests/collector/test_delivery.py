@@ -21,7 +21,7 @@ from podcorder_agent.journal import read_checkpoint
 
 Wait = Callable[[Callable[[], object], float], None]
 
-OUTAGE = float(os.environ.get("PODCORDER_TEST_OUTAGE", "5"))
+OUTAGE = float(os.environ.get("PODCORDER_TEST_OUTAGE", "60"))
 """Seconds that the collector is away."""
 
 
