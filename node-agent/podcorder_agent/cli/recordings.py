@@ -7,17 +7,16 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from podcorder_agent.classes import CLASS_NAMES, EVENT_CLASSES
 from podcorder_agent.cli import children, halves
 from podcorder_agent.cli.errors import RecordingDegraded
 from podcorder_agent.cli.terminals import Style
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient, ControlError
-from podcorder_agent.control.messages import EVENT_CLASSES
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import Reader
 from podcorder_agent.machine import CommandCgroup, ContainerSelector, unified_mount
@@ -188,6 +187,7 @@ class Recording:
 
 def describe_counters(counters: dict[str, Any]) -> str:
     """`12 exec, 340 open; lost 0` from the kernel's counters."""
-    made = Counter({name: count for name, count in zip(EVENT_CLASSES, counters["generated"], strict=False) if count})
+    made = dict(zip(CLASS_NAMES, counters["generated"], strict=False))
     lost = sum(sum(reasons) for reasons in counters["lost"]) + sum(counters["skipped"])
-    return f"{', '.join(f'{count:,} {name}' for name, count in made.items()) or 'nothing yet'}; lost {lost:,}"
+    told = ", ".join(f"{made[name]:,} {name}" for name in EVENT_CLASSES if made.get(name))
+    return f"{told or 'nothing yet'}; lost {lost:,}"

@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from podcorder_agent.classes import EVENT_CLASSES
+
 VERSION = 1
 VERSIONS = (VERSION,)
 """Versions of requests this code understands."""
@@ -25,20 +27,6 @@ TEXT_LIMIT = 4096
 SLOT_COUNT = 64
 SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
-
-EVENT_CLASSES = (
-    "exec",
-    "exec_failed",
-    "fork",
-    "exit",
-    "open",
-    "open_failed",
-    "connect",
-    "accept",
-    "listen",
-    "datagram",
-)
-"""Names of the record classes a slot may ask for, in the order of `enum record_class`."""
 
 JOURNALED = frozenset({"configure", "select", "exclude", "pending", "fact", "stop"})
 """Kinds of request that are written to the journal before they are acted on."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from podcorder_agent.classes import RecordClass
 from podcorder_agent.interpreter.events import (
     Event,
     FileOpen,
@@ -32,7 +33,6 @@ from podcorder_agent.interpreter.records import (
     TAILS,
     UNSET,
     ExecFlag,
-    RecordClass,
     RecordFlag,
 )
 from podcorder_agent.interpreter.redaction import Redaction
@@ -93,18 +93,18 @@ class Decoder:
         self.errors = Vocabulary(name_errno)
         self.origins = Vocabulary(name_origin)
         self.addresses = Vocabulary(describe_address)
-        self.methods: tuple[Method, ...] = (
-            self.exec,
-            self.exec_failed,
-            self.fork,
-            self.exit,
-            self.open,
-            self.open_failed,
-            self.connect,
-            self.accept,
-            self.listen,
-            self.datagram,
-        )
+        self.methods: dict[RecordClass, Method] = {
+            RecordClass.EXEC: self.exec,
+            RecordClass.EXEC_FAILED: self.exec_failed,
+            RecordClass.FORK: self.fork,
+            RecordClass.EXIT: self.exit,
+            RecordClass.OPEN: self.open,
+            RecordClass.OPEN_FAILED: self.open_failed,
+            RecordClass.CONNECT: self.connect,
+            RecordClass.ACCEPT: self.accept,
+            RecordClass.LISTEN: self.listen,
+            RecordClass.DATAGRAM: self.datagram,
+        }
 
     def _meet(self, fields: Fields, identity: str, anchor: int, events: list[Event]) -> Process:
         _, _, flags, _, _, time, key, _, ppid, _, _, _, slot, _ = fields[:14]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from podcorder_agent.classes import RecordClass
+
 
 class SessionKind(StrEnum):
     """What began a session (design, section 3)."""
@@ -85,6 +87,8 @@ class Event:
 
     NAME: ClassVar[str] = ""
     MEANING: ClassVar[str] = ""
+    RECORD: ClassVar[RecordClass | None] = None
+    """The class of records it is made from; None: no single one."""
 
     id: str = attribute("podcorder.record.id", "Names the record for good: generation.cpu.sequence, or derived.")
     time: int = 0
@@ -106,6 +110,7 @@ class ProcessExec(Event):
     """A program was started."""
 
     NAME: ClassVar[str] = "podcorder.process.exec"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.EXEC
     MEANING: ClassVar[str] = "A program was started: what the kernel really runs."
 
     arguments: list[bytes] | None = attribute("process.command_args", "The arguments, redacted; bytes where not UTF-8.")
@@ -138,6 +143,7 @@ class ProcessExecFailed(Event):
     """A program could not be started."""
 
     NAME: ClassVar[str] = "podcorder.process.exec_failed"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.EXEC_FAILED
     MEANING: ClassVar[str] = "A program could not be started; the arguments are the caller's word (unsettled)."
 
     arguments: list[bytes] | None = attribute("process.command_args", "The arguments, redacted; bytes where not UTF-8.")
@@ -152,6 +158,7 @@ class ProcessFork(Event):
     """A process made another."""
 
     NAME: ClassVar[str] = "podcorder.process.fork"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.FORK
     MEANING: ClassVar[str] = "A process made another one; the event is the parent's."
 
     child_pid: int | None = attribute("podcorder.child.pid", "Process id of the new process.")
@@ -162,6 +169,7 @@ class ProcessExit(Event):
     """A process ended."""
 
     NAME: ClassVar[str] = "podcorder.process.exit"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.EXIT
     MEANING: ClassVar[str] = "The last thread of a process has gone."
 
     code: int | None = attribute("process.exit.code", "Exit code, where it ended by itself.")
@@ -174,6 +182,7 @@ class FileOpen(Event):
     """A file was opened."""
 
     NAME: ClassVar[str] = "podcorder.file.open"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.OPEN
     MEANING: ClassVar[str] = "A file was opened: the path is that of the file actually opened."
 
     path: bytes | None = attribute("file.path", "Resolved path; of a failed open the path asked for.")
@@ -195,6 +204,7 @@ class FileOpenFailed(Event):
     """A file could not be opened."""
 
     NAME: ClassVar[str] = "podcorder.file.open_failed"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.OPEN_FAILED
     MEANING: ClassVar[str] = (
         "A file could not be opened; the path is the caller's word (unsettled), as it was asked for."
     )
@@ -220,6 +230,7 @@ class NetworkConnect(NetworkEvent):
     """A TCP connection was tried."""
 
     NAME: ClassVar[str] = "podcorder.network.connect"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.CONNECT
     MEANING: ClassVar[str] = "A TCP connection was tried, and how that ended."
 
     peer_address: str | None = attribute("network.peer.address", "Peer's address.")
@@ -236,6 +247,7 @@ class NetworkAccept(NetworkEvent):
     """A TCP connection was accepted."""
 
     NAME: ClassVar[str] = "podcorder.network.accept"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.ACCEPT
     MEANING: ClassVar[str] = "A TCP connection was accepted."
 
     peer_address: str | None = attribute("network.peer.address", "Peer's address.")
@@ -247,6 +259,7 @@ class NetworkListen(NetworkEvent):
     """A TCP socket began to listen."""
 
     NAME: ClassVar[str] = "podcorder.network.listen"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.LISTEN
     MEANING: ClassVar[str] = "A TCP socket began to listen."
 
 
@@ -255,6 +268,7 @@ class NetworkDatagram(NetworkEvent):
     """The first UDP datagram to a peer."""
 
     NAME: ClassVar[str] = "podcorder.network.datagram"
+    RECORD: ClassVar[RecordClass | None] = RecordClass.DATAGRAM
     MEANING: ClassVar[str] = "The first UDP datagram that a socket sent to a peer."
 
     peer_address: str | None = attribute("network.peer.address", "Peer's address.")

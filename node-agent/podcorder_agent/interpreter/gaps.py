@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import Any
 
+from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, REASON_NAMES
 from podcorder_agent.interpreter.events import RecordingGap
-from podcorder_agent.interpreter.records import CLASS_COUNT, CLASS_NAMES, REASON_NAMES
 
 MOST_SEGMENTS = 256
 """Segments whose records are counted one by one, for the case that one is dropped."""
@@ -24,11 +24,20 @@ def _zeros() -> list[int]:
 
 
 def read_counts(value: object, length: int) -> list[int] | None:
-    """A list of at least `length` counters; None for anything else."""
-    if not isinstance(value, list) or len(value) < length:
+    """A list of counters as one of `length`, None for anything else; what an older recorder did not know is 0."""
+    if not isinstance(value, list) or not value:
         return None
-    counts = value[:length]
+    counts = value[:length] + [0] * (length - len(value))
     return counts if all(type(each) is int and 0 <= each < MOST_COUNT for each in counts) else None
+
+
+def read_losses(value: object) -> list[list[int]] | None:
+    """Counters by class and reason, in the same way."""
+    if not isinstance(value, list) or not value:
+        return None
+    rows = value[:CLASS_COUNT] + [[0]] * (CLASS_COUNT - len(value))
+    losses = [row for each in rows if (row := read_counts(each, len(REASON_NAMES))) is not None]
+    return losses if len(losses) == CLASS_COUNT else None
 
 
 @dataclass(slots=True)
@@ -60,11 +69,8 @@ class Account:
         """Take over the counters of a frame; a gap for every rise of a loss, None where they cannot be read."""
         generated = read_counts(counters.get("generated"), CLASS_COUNT)
         skipped = read_counts(counters.get("skipped"), CLASS_COUNT)
-        rows = counters.get("lost")
-        if generated is None or skipped is None or not isinstance(rows, list) or len(rows) < CLASS_COUNT:
-            return None
-        lost = [row for each in rows[:CLASS_COUNT] if (row := read_counts(each, len(REASON_NAMES))) is not None]
-        if len(lost) < CLASS_COUNT:
+        lost = read_losses(counters.get("lost"))
+        if generated is None or skipped is None or lost is None:
             return None
         gaps = []
         for index, name in enumerate(CLASS_NAMES):
@@ -116,7 +122,13 @@ class Account:
 
     @classmethod
     def restore(cls, saved: list[Any]) -> Account:
-        return cls(*saved)
+        """ValueError where the figures cannot be read; those of an older version may know fewer classes."""
+        generation, complete, closed, *figures, rows, skips, counted, last, anchor = saved
+        seen, dropped, generated, skipped = (read_counts(each, CLASS_COUNT) for each in (*figures, skips))
+        lost = read_losses(rows)
+        if seen is None or dropped is None or generated is None or skipped is None or lost is None:
+            raise ValueError("the figures of the account cannot be read")
+        return cls(generation, complete, closed, seen, dropped, generated, lost, skipped, counted, last, anchor)
 
 
 class Segments:

@@ -11,14 +11,13 @@ import struct
 from collections import Counter
 from typing import Any, Self
 
+from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, RecordClass
 from podcorder_agent.interpreter import state
 from podcorder_agent.interpreter.decoding import Decoder, Fields
 from podcorder_agent.interpreter.events import ContainerEnd, Event
 from podcorder_agent.interpreter.gaps import Account, Segments
 from podcorder_agent.interpreter.pending import Pending, Record
 from podcorder_agent.interpreter.records import (
-    CLASS_COUNT,
-    CLASS_NAMES,
     FIXED_SIZES,
     MOST_TIME,
     RING_HEADER_SIZE,
@@ -26,7 +25,6 @@ from podcorder_agent.interpreter.records import (
     TAILS,
     UNPACKERS,
     VERSION,
-    RecordClass,
     RecordFlag,
     inspect_damage,
 )
@@ -85,7 +83,8 @@ class Interpreter:
         self.selections = selections
         self.sessions = Sessions(self.boot_id, self._find_selection)
         self.decoder = Decoder(self.sessions, self._redaction_of)
-        self._methods = (*self.decoder.methods, self._note_cgroup)
+        methods = self.decoder.methods | {RecordClass.CGROUP: self._note_cgroup}
+        self._methods = tuple(methods[each] for each in RecordClass)
 
     @property
     def holding(self) -> Position | None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 from typing import Any, NamedTuple
+
+from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, RecordClass
 
 VERSION = 1
 RING_HEADER = struct.Struct("<II")
@@ -22,28 +24,6 @@ MOST_TIME = 1 << 62
 RESULT_UNKNOWN = 0x7FFFFFFF
 UNSET = 0xFFFFFFFF
 """An audit id that was never set."""
-
-
-class RecordClass(IntEnum):
-    """`enum record_class`."""
-
-    EXEC = 0
-    EXEC_FAILED = 1
-    FORK = 2
-    EXIT = 3
-    OPEN = 4
-    OPEN_FAILED = 5
-    CONNECT = 6
-    ACCEPT = 7
-    LISTEN = 8
-    DATAGRAM = 9
-    CGROUP = 10
-
-
-CLASS_NAMES = tuple(each.name.lower() for each in RecordClass)
-CLASS_COUNT = len(CLASS_NAMES)
-REASON_NAMES = ("ring_full", "no_recorder", "throttled", "pending", "scratch_busy", "map_full")
-"""`enum loss_reason`."""
 
 
 class RecordFlag(IntFlag):

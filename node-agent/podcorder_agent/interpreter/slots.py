@@ -10,22 +10,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
 from podcorder_agent.interpreter.redaction import Redaction
-
-_CLASSES: dict[type[Event], str] = {
-    events.ProcessExec: "exec",
-    events.ProcessExecFailed: "exec_failed",
-    events.ProcessFork: "fork",
-    events.ProcessExit: "exit",
-    events.FileOpen: "open",
-    events.FileOpenFailed: "open_failed",
-    events.NetworkConnect: "connect",
-    events.NetworkAccept: "accept",
-    events.NetworkListen: "listen",
-    events.NetworkDatagram: "datagram",
-}
 
 
 def _items(settings: dict[str, Any], name: str) -> list[Any]:
@@ -103,10 +91,9 @@ class Slot:
 
     def admits(self, event: Event) -> bool:
         """Whether the slot's policy wants an event; what no record class stands behind always passes."""
-        name = _CLASSES.get(type(event))
-        if name is None:
+        if event.RECORD is None:
             return True
-        if name not in self.classes:
+        if CLASS_NAMES[event.RECORD] not in self.classes:
             return False
         if isinstance(event, events.FileOpen | events.FileOpenFailed):
             return self._admits_access(event.access) and self._admits_path(event.path or b"")

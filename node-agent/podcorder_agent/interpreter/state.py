@@ -10,8 +10,9 @@ import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from podcorder_agent.classes import CLASS_COUNT
 from podcorder_agent.interpreter.events import Container, Process, Session, SessionKind
-from podcorder_agent.interpreter.gaps import Account
+from podcorder_agent.interpreter.gaps import Account, read_counts
 from podcorder_agent.interpreter.pending import Pending
 from podcorder_agent.interpreter.selections import Selections
 from podcorder_agent.interpreter.sequences import Sequences
@@ -59,7 +60,11 @@ def load(interpreter: Interpreter, saved: Any) -> None:
         int(generation): Sequences.restore(int(generation), each) for generation, each in saved["sequences"]
     }
     interpreter.account = Account.restore(saved["account"])
-    interpreter.segments.known = {int(index): list(each) for index, each in saved["segments"]}
+    interpreter.segments.known = {
+        int(index): counts
+        for index, each in saved["segments"]
+        if (counts := read_counts(each, CLASS_COUNT)) is not None
+    }
     interpreter.segment = int(saved["segment"])
     interpreter.slots = {int(number): Slot.parse(raw, interpreter.redaction) for number, raw in saved["slots"]}
     interpreter.configured = {int(number): int(time) for number, time in saved["configured"]}

@@ -6,17 +6,17 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from podcorder_agent.classes import CLASS_COUNT
 from podcorder_agent.journal.frames import ALIGNMENT, Frame, FrameKind, Position, frame_size
 from podcorder_agent.journal.segments import SegmentFile
 
 RING_BUSY = 1 << 31
 RING_DISCARDED = 1 << 30
 RING_HEADER_SIZE = 8
-CLASS_COUNT = 11
-"""`enum record_class` of bpf/record.h."""
 CARRIED_SHARE = 8
 """Of a segment that goes at most this part is carried forward: journals of lifecycle frames alone must shrink too,"""
 CARRIED_FLOOR = 64 << 10
@@ -154,7 +154,7 @@ def _leave(frame: Frame, unsent: Position | None, remains: Remains) -> None:
 def _add_note(note: dict[str, Any], remains: Remains) -> None:
     """Tell with this segment's note what an earlier one told, which goes with it."""
     remains.segments += note["segments"]
-    remains.classes = [a + b for a, b in zip(remains.classes, note["classes"], strict=True)]
+    remains.classes = [a + b for a, b in zip_longest(remains.classes, note["classes"], fillvalue=0)]
     remains.requests += note["requests"]
     remains.rejected += note["rejected"]
     if note["first"] is not None:

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from podcorder_agent.interpreter.records import COMM, LAYOUTS, TAILS, RecordClass, inspect_damage
+from podcorder_agent.classes import RecordClass
+from podcorder_agent.interpreter.records import COMM, LAYOUTS, TAILS, inspect_damage
 
 _ID, _PARENT, _LEVEL, _REMOVED, _PATH_LENGTH = range(COMM + 1, COMM + 6)
 _LENGTH_MASK = 0x3FFFFFFF

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.policies.files import Policy
 from podcorder_crds import (
     Access,
@@ -93,7 +94,7 @@ def compile_settings(policy: Policy) -> Settings:
 
 
 def events(spec: SessionRecordingPolicySpec) -> list[str]:
-    """The classes of records that a spec asks for, in the order of docs/control.md."""
+    """The classes of records that a spec asks for, in the order of their numbers."""
     selected = spec.events
     # A session's end is its last process's exit: without it no session would ever end.
     wanted = {"exit"}
@@ -112,8 +113,7 @@ def events(spec: SessionRecordingPolicySpec) -> list[str]:
             wanted |= {"connect", "datagram"}
         if Direction.INBOUND in selected.network.directions:
             wanted |= {"accept", "listen"}
-    order = ("exec", "exec_failed", "fork", "exit", "open", "open_failed", "connect", "accept", "listen", "datagram")
-    return [each for each in order if each in wanted]
+    return [each for each in EVENT_CLASSES if each in wanted]
 
 
 def port_entry(ports: PortRange, verdict: Verdict) -> PortEntry:

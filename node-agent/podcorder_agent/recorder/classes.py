@@ -1,14 +1,11 @@
-"""The record classes of bpf/record.h by name: the privileged half needs their numbers, never their layout."""
+"""The record classes as bits and numbers: the privileged half needs no more of them."""
 
 from __future__ import annotations
 
-from podcorder_agent.control.messages import EVENT_CLASSES
+from podcorder_agent.classes import CLASS_NAMES
 
-CLASSES = (*EVENT_CLASSES, "cgroup")
-"""In the order of `enum record_class`."""
-
+CLASSES = CLASS_NAMES
 NUMBERS = {name: number for number, name in enumerate(CLASSES)}
-LOSS_REASON_COUNT = 6
 
 
 def event_bits(names: list[str]) -> int:

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from podcorder_agent.classes import CLASS_COUNT, REASON_NAMES
 from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.classes import CLASSES, LOSS_REASON_COUNT
 from podcorder_agent.recorder.errors import PinsForeign
 from podcorder_agent.recorder.filters import SLOT, SlotFilters, compile_pending, slot_events, slot_of_key
 from podcorder_agent.recorder.pins import Pins
@@ -18,8 +18,8 @@ from podcorder_agent.recorder.pins import Pins
 _STATE = struct.Struct("=4Q2I")
 _SELECTION = struct.Struct("=4Q4I")
 _SESSION = struct.Struct("=3Q2I")
-_COUNTERS = struct.Struct(f"={1 + len(CLASSES) * (1 + LOSS_REASON_COUNT)}Q")
-_SKIPPED = struct.Struct(f"={len(CLASSES)}Q")
+_COUNTERS = struct.Struct(f"={1 + CLASS_COUNT * (1 + len(REASON_NAMES))}Q")
+_SKIPPED = struct.Struct(f"={CLASS_COUNT}Q")
 _ZERO = bytes(4)
 _SELECTION_EXCLUDED = 2
 _SELECTION_WATCHED = 4
@@ -167,10 +167,9 @@ class KernelMaps:
         sums = [0] * (_COUNTERS.size // 8)
         for value in self._maps["counters"].lookup_each_cpu(_ZERO):
             sums = [total + here for total, here in zip(sums, _COUNTERS.unpack(value), strict=True)]
-        count = len(CLASSES)
-        lost = sums[1 + count :]
-        losses = [lost[at : at + LOSS_REASON_COUNT] for at in range(0, len(lost), LOSS_REASON_COUNT)]
-        return Counters(sums[1 : 1 + count], losses)
+        lost = sums[1 + CLASS_COUNT :]
+        losses = [lost[at : at + len(REASON_NAMES)] for at in range(0, len(lost), len(REASON_NAMES))]
+        return Counters(sums[1 : 1 + CLASS_COUNT], losses)
 
     def skipped(self) -> list[int]:
         """Skipped runs per class of programs that are detached for good."""

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 from fixtures.journals import SECOND, ring, segment_header
 
+from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, REASON_NAMES
 from podcorder_agent.interpreter import Event, Interpreter
-from podcorder_agent.interpreter.records import CLASS_COUNT, CLASS_NAMES, REASON_NAMES
 from podcorder_agent.journal import Frame, FrameKind, Position
 
 Kind = TypeVar("Kind", bound=Event)

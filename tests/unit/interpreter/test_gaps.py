@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from fixtures.journals import ANCHOR, SECOND, record_exec, record_open, ring
 
+from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.interpreter import Interpreter, events
-from podcorder_agent.interpreter.records import CLASS_NAMES
+from podcorder_agent.interpreter.gaps import Account
 from podcorder_agent.journal import FrameKind
 
 
@@ -147,6 +148,22 @@ def test_a_journal_read_from_its_middle_misses_nothing(feed: Any) -> None:
     feed.record(record_open)
     feed.count(open=1000)
     assert summary(feed.note("stopped", unpinned=True)) == []
+
+
+def test_an_older_recorder_counts_fewer_classes(feed: Any) -> None:
+    """Its counters, notes and checkpoints are read as if it had seen nothing of the newer ones."""
+    feed.note("started", capabilities={})
+    feed.record(record_open)
+    counters = {"generated": [0, 0, 0, 0, 4], "lost": [[0], [0], [0], [0], [1]], "skipped": [0, 0, 0, 0, 0]}
+    assert summary(feed.told(FrameKind.COUNTERS, counters)) == [("open", "ring_full", 1)]
+    account = feed.interpreter.account
+    assert Account.restore(account.snapshot()) == account
+    older = [each[:5] if isinstance(each, list) else each for each in account.snapshot()]
+    assert Account.restore(older) == account
+    assert summary(feed.note("dropped", **dropped(7, 1) | {"classes": [0, 0, 0, 0, 1]})) == [
+        ("open", "journal_dropped", 1)
+    ]
+    assert summary(feed.note("stopped", unpinned=True)) == [("open", "unexplained", 1)]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from fixtures.journals import ANCHOR, SECOND, record_cgroup, record_exec, record_fork, record_network, record_open
 
+from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.pending import LONGEST_WAIT
 
 PENDING = 1 << 3
-EVERY = ["exec", "exec_failed", "fork", "exit", "open", "open_failed", "connect", "accept", "listen", "datagram"]
 
 
 def record(feed: Any, make: Any, *tails: bytes, **fields: Any) -> list[Any]:
@@ -26,7 +26,7 @@ def test_records_wait_for_a_select(feed: Any) -> None:
     assert record(feed, record_exec, b"app", b"pin:1", time=60 * SECOND) == []
     assert record(feed, record_open) == []
     assert feed.interpreter.holding == first
-    settings = {"policy": "p", "events": EVERY, "redaction": {"defaults": False, "patterns": [r"pin:(\S+)"]}}
+    settings = {"policy": "p", "events": EVENT_CLASSES, "redaction": {"defaults": False, "patterns": [r"pin:(\S+)"]}}
     feed.request("configure", slot=1, settings=settings)
     started, session, execution, opened = feed.select(slot=1)
     assert isinstance(started, events.ContainerStart)
@@ -100,7 +100,7 @@ def test_their_bytes_are_bounded(feed: Any) -> None:
 )
 def test_policy_applies_to_what_was_held(feed: Any, settings: dict[str, Any], wanted: int) -> None:
     """By the kernel's rules: the most specific entry decides, and a list with an include leaves out the rest."""
-    feed.request("configure", slot=1, settings={"events": EVERY, **settings})
+    feed.request("configure", slot=1, settings={"events": EVENT_CLASSES, **settings})
     record(feed, record_open, b"/etc/passwd")
     record(feed, record_open, b"/etc/shadow", open_flags=2)
     record(feed, record_open, b"/var/log/x")
@@ -116,7 +116,7 @@ def test_a_server_is_filtered_by_its_own_port(feed: Any) -> None:
     """Of accepts and listens the local port counts, of accepts the peer's network; a listen has no peer."""
     ports = [{"first": 80, "last": 80, "verdict": "include"}]
     networks = [{"cidr": "10.0.0.0/8", "verdict": "include"}]
-    feed.request("configure", slot=1, settings={"events": EVERY, "ports": ports, "networks": networks})
+    feed.request("configure", slot=1, settings={"events": EVENT_CLASSES, "ports": ports, "networks": networks})
     for port in (80, 81):
         record(feed, record_network, "listen", local_port=port, peer=bytes(4), peer_port=0)
         record(feed, record_network, "accept", local_port=port, peer_port=80)

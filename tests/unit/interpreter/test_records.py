@@ -1,4 +1,4 @@
-"""The layouts of records.py are those of bpf/record.h, and damaged ring bytes are counted."""
+"""Classes, reasons and the layouts of records.py are those of bpf/record.h, and damaged ring bytes are counted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fixtures.journals import record_exec, record_fork, record_network, record_open, ring
 
+from podcorder_agent.classes import CLASS_NAMES, EVENT_CLASSES, REASON_NAMES, RecordClass
 from podcorder_agent.interpreter import records
-from podcorder_agent.interpreter.events import FileOpen, RecordingGap
-from podcorder_agent.interpreter.records import CLASS_NAMES, REASON_NAMES, RecordClass
+from podcorder_agent.interpreter.events import EVENTS, FileOpen, RecordingGap
 
 HEADER = Path(__file__).parents[3] / "bpf/record.h"
 SIZES = {"__u8": 1, "char": 1, "__u16": 2, "__u32": 4, "__s32": 4, "__u64": 8}
@@ -72,6 +72,11 @@ def test_enumerations_are_those_of_the_header_file(prefix: str, names: tuple[str
     """Classes and reasons have the same names and numbers."""
     found = re.findall(rf"^\t{prefix}_(\w+)\s*= (\d+),", HEADER.read_text(), re.MULTILINE)
     assert [(name.lower(), int(number)) for name, number in found] == [(name, i) for i, name in enumerate(names)]
+
+
+def test_each_class_has_its_event() -> None:
+    """What a slot may ask for is told by one event each, in the order of the numbers."""
+    assert [CLASS_NAMES[each.RECORD] for each in EVENTS if each.RECORD is not None] == list(EVENT_CLASSES)
 
 
 @pytest.mark.parametrize("flag", [*records.RecordFlag, *records.ExecFlag])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podcorder_agent.interpreter.records import LAYOUTS, RING_HEADER_SIZE, VERSION, RecordClass
+from podcorder_agent.classes import RecordClass
+from podcorder_agent.interpreter.records import LAYOUTS, RING_HEADER_SIZE, VERSION
 from podcorder_agent.journal import Frame, FrameKind, Position, SegmentHeader
 from podcorder_agent.machine import ContainerSelector
 from podcorder_agent.machine.lifecycle import CgroupChange, cgroup_changes
