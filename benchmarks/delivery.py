@@ -20,10 +20,11 @@ from pathlib import Path
 
 from benchmarks.interpreter import MAKERS, make_journal
 from benchmarks.tables import render_table
+from podcorder_agent.delivery.destinations import open_transport
 from podcorder_agent.delivery.exporter import MOST_RECORDS
 from podcorder_agent.delivery.records import Encoder
 from podcorder_agent.delivery.settings import read_settings
-from podcorder_agent.delivery.transports import Transport, open_transport
+from podcorder_agent.delivery.transports import Transport
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.journal import Frame
 

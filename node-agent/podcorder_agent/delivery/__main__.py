@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
+from podcorder_agent.delivery.destinations import open_transport
 from podcorder_agent.delivery.exporter import Exporter
 from podcorder_agent.delivery.identities import become, forbid_new_privileges
 from podcorder_agent.delivery.senders import Stop
 from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.delivery.telemetry import start_telemetry
-from podcorder_agent.delivery.transports import open_transport
 from podcorder_agent.errors import PodcorderError
 
 CONTROL_TIMEOUT = 5.0

@@ -5,9 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from podcorder_agent.delivery.errors import GrpcMissing
 from podcorder_agent.delivery.records import Codec
-from podcorder_agent.delivery.settings import GRPC, Settings
 
 
 class Reply(NamedTuple):
@@ -46,23 +44,3 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
-
-
-def open_transport(settings: Settings) -> Transport:
-    """The transport of the settings; each module is loaded only where it is used. Raises a DeliveryError."""
-    if settings.file is not None:
-        from podcorder_agent.delivery.file import FileTransport
-
-        return FileTransport(settings.file)
-    if settings.protocol == GRPC:
-        try:
-            from podcorder_agent.delivery.grpc import GrpcTransport
-        except ImportError as error:
-            raise GrpcMissing(
-                "OTEL_EXPORTER_OTLP_PROTOCOL is grpc, and grpcio is not installed: install podcorder[grpc] or set it "
-                "to http/protobuf."
-            ) from error
-        return GrpcTransport(settings)
-    from podcorder_agent.delivery.http import HttpTransport
-
-    return HttpTransport(settings)

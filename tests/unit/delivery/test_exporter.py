@@ -16,11 +16,11 @@ from fixtures.receivers import Receiver, log_records, read_attribute
 from fixtures.unprivileged_recorder import UnprivilegedRecorder
 
 from podcorder_agent.control.client import ControlClient
+from podcorder_agent.delivery.destinations import open_transport
 from podcorder_agent.delivery.errors import DrainExpired
 from podcorder_agent.delivery.exporter import Exporter
 from podcorder_agent.delivery.senders import Stop
 from podcorder_agent.delivery.settings import read_settings
-from podcorder_agent.delivery.transports import open_transport
 from podcorder_agent.journal import FrameKind, read_checkpoint
 
 
