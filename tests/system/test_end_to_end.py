@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fixtures.collectors import Collector, find_binary, read_attribute
 from fixtures.recordings import build_workloads, mount_bpffs, temporary_directory
+
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.journal import Reader
 
