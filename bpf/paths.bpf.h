@@ -59,6 +59,7 @@ __checked_once int walk_up(struct path_buffer *buffer, unsigned long start, unsi
 			goto whole;
 		length = BPF_CORE_READ(dentry, d_name.len) & (NAME_SIZE - 1);
 		at = buffer->start - length - 1;
+		barrier_var(at); /* or at + 1 is derived from what is not checked, says 6.12 */
 		if (at >= PATH_SIZE)
 			return 0; /* below zero: longer than the buffer */
 		buffer->bytes[at] = '/';
@@ -84,6 +85,28 @@ static __always_inline void walk_path(struct path_buffer *buffer, struct path *p
 		(unsigned long)BPF_CORE_READ(path, mnt));
 }
 
+/* As much of a path as a filter looks at. */
+struct path_front {
+	char bytes[FILTER_PATH_SIZE];
+};
+
+/* Make the key that finds a path. */
+__checked_once int fill_key(struct path_buffer *buffer, const struct path_front *path, __u32 length,
+			    __u32 slot_id)
+{
+	if (!buffer || !path)
+		return 0;
+	if (length > FILTER_PATH_SIZE - 1)
+		length = FILTER_PATH_SIZE - 1;
+	buffer->key.slot = __builtin_bswap32(slot_id);
+	if (bpf_probe_read_kernel(buffer->key.path, length, path))
+		return 0;
+	/* prefixes end in '/', so that /etc/ means /etc and what is below, not /etcetera */
+	buffer->key.path[length] = '/';
+	buffer->key.prefix_bits = 8 * (sizeof(buffer->key.slot) + length + 1);
+	return 1;
+}
+
 /* Whether the slot wants this path: the longest matching prefix decides. */
 static __always_inline bool wants_path(struct path_buffer *buffer, const char *path, __u32 length,
 				       const struct slot *slot, __u32 slot_id)
@@ -92,14 +115,8 @@ static __always_inline bool wants_path(struct path_buffer *buffer, const char *p
 
 	if (!(slot->flags & SLOT_HAS_PATHS))
 		return true;
-	if (length > FILTER_PATH_SIZE - 1)
-		length = FILTER_PATH_SIZE - 1;
-	buffer->key.slot = __builtin_bswap32(slot_id);
-	if (bpf_probe_read_kernel(buffer->key.path, length, path))
+	if (!fill_key(buffer, (const struct path_front *)path, length, slot_id))
 		return true;
-	/* prefixes end in '/', so that /etc/ means /etc and what is below, not /etcetera */
-	buffer->key.path[length] = '/';
-	buffer->key.prefix_bits = 8 * (sizeof(buffer->key.slot) + length + 1);
 	verdict = bpf_map_lookup_elem(&paths, &buffer->key);
 	if (!verdict)
 		return !(slot->flags & SLOT_PATHS_OUT);
