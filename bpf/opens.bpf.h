@@ -19,18 +19,31 @@ struct open_scratch {
 	struct path_buffer walked;
 };
 
+/*
+ * Who fills a scratch. One program does not run twice at a time on a CPU, but
+ * two may: at a function's exit a program can be preempted by another task.
+ */
+enum open_program {
+	OPEN_SYSCALL,
+	OPEN_NAMED,
+	OPEN_HANDLE,
+	OPEN_COMPLETED,
+	OPEN_SUBMITTED,
+	OPEN_PROGRAM_COUNT,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, OPEN_PROGRAM_COUNT);
 	__type(key, __u32);
 	__type(value, struct open_scratch);
 } open_scratch SEC(".maps");
 
-static __always_inline struct open_scratch *open_scratch_here(void)
+static __always_inline struct open_scratch *open_scratch_of(enum open_program program)
 {
-	__u32 zero = 0;
+	__u32 key = program;
 
-	return bpf_map_lookup_elem(&open_scratch, &zero);
+	return bpf_map_lookup_elem(&open_scratch, &key);
 }
 
 static __always_inline bool wants_access(const struct slot *slot, __u32 open_flags)
@@ -61,16 +74,16 @@ static __always_inline int submit_open(struct open_scratch *scratch, struct subj
 
 /* A file was opened. Another thread may have closed the descriptor already: then it is unreadable.
  */
-static __always_inline int record_opened(struct subject *subject, struct file *file, __s32 result,
-					 __u32 flags)
+static __always_inline int record_opened(enum open_program program, struct subject *subject,
+					 struct file *file, __s32 result, __u32 flags)
 {
-	struct open_scratch *scratch = open_scratch_here();
+	struct open_scratch *scratch = open_scratch_of(program);
 	struct open_record *record;
 	struct inode *inode;
 	__u32 start, length;
 
 	if (!scratch)
-		return 0; /* an array of one: cannot fail */
+		return 0; /* an array with a place for each: cannot fail */
 	record = &scratch->record;
 	record->result = result;
 	if (!file) {
@@ -85,9 +98,8 @@ static __always_inline int record_opened(struct subject *subject, struct file *f
 		return 0;
 	walk_path(&scratch->walked, &file->f_path);
 	start = scratch->walked.start;
-	if (start > PATH_SIZE)
-		return 0; /* walk_path() never does */
-	length = PATH_SIZE - start;
+	/* never longer than PATH_SIZE; the mask, unlike a comparison, tells every verifier so */
+	length = (PATH_SIZE - start) & (2 * PATH_SIZE - 1);
 	bpf_probe_read_kernel(scratch->path, length, &scratch->walked.bytes[start]);
 	if (!wants_path(&scratch->walked, scratch->path, length, subject->slot, subject->slot_id))
 		return 0;
@@ -131,28 +143,29 @@ static __always_inline int record_open_by_name(struct open_scratch *scratch,
 	return submit_open(scratch, subject, class, length, flags | RECORD_UNSETTLED);
 }
 
-static __always_inline int record_open_failed(struct subject *subject, const void *name,
-					      __u32 open_flags, __s32 result, __u32 flags)
+static __always_inline int record_open_failed(enum open_program program, struct subject *subject,
+					      const void *name, __u32 open_flags, __s32 result,
+					      __u32 flags)
 {
-	struct open_scratch *scratch = open_scratch_here();
+	struct open_scratch *scratch = open_scratch_of(program);
 	long read;
 
 	if (!scratch)
-		return 0; /* an array of one: cannot fail */
+		return 0; /* an array with a place for each: cannot fail */
 	read = bpf_probe_read_user_str(scratch->path, PATH_SIZE, name);
 	return record_open_by_name(scratch, subject, CLASS_OPEN_FAILED, read, open_flags, result,
 				   flags);
 }
 
 /* A request for which io_uring was told not to report success. `name` is the kernel's copy. */
-static __always_inline int record_open_asked(struct subject *subject, const void *name,
-					     __u32 open_flags)
+static __always_inline int record_open_asked(enum open_program program, struct subject *subject,
+					     const void *name, __u32 open_flags)
 {
-	struct open_scratch *scratch = open_scratch_here();
+	struct open_scratch *scratch = open_scratch_of(program);
 	long read;
 
 	if (!scratch)
-		return 0; /* an array of one: cannot fail */
+		return 0; /* an array with a place for each: cannot fail */
 	read = bpf_probe_read_kernel_str(scratch->path, PATH_SIZE, name);
 	return record_open_by_name(scratch, subject, CLASS_OPEN, read, open_flags, RESULT_UNKNOWN,
 				   RECORD_IO_URING);

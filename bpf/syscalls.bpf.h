@@ -39,6 +39,12 @@ static __always_inline bool is_compat(struct task_struct *task)
 #endif
 }
 
+/* The caller's registers, for a program that is not handed them. From 5.15 on. */
+static __always_inline struct pt_regs *current_regs(void)
+{
+	return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+
 #if defined(__TARGET_ARCH_x86)
 
 static __always_inline enum call native_call(__u32 number)

@@ -26,9 +26,11 @@ int unsafe(unsigned long long *ctx) { return *(int *)ctx[1]; }
 __attribute__((section("license"), used)) char LICENSE[] = "Dual BSD/GPL";
 """
 OPEN = event_bits(["open"])
+CONNECT = event_bits(["connect"])
 GOOD = Rung("good", "syscalls", {"dispatch_syscall": "open"})
 LESSER = Rung("lesser", "syscalls", {"dispatch_syscall": "open"}, limits="it covers less")
 REFUSED = Rung("refused", "unsafe", {"unsafe": "open"})
+STANDING = Rung("standing", "syscalls", {"dispatch_syscall": "open"}, requires="syscalls")
 ABSENT = Rung("absent", "absent", {"nothing": "open"})
 
 
@@ -60,8 +62,12 @@ def attach(loader: CoreLoader, pins: Pins, *ladders: Capability) -> Attachments:
     return attachments
 
 
-def ladder(*rungs: Rung, name: str = "files", requires: str = "") -> Capability:
-    return Capability(name, frozenset({"open"}), rungs, requires)
+def ladder(*rungs: Rung, name: str = "files", event_class: str = "open") -> Capability:
+    return Capability(name, frozenset({event_class}), rungs)
+
+
+def base(*rungs: Rung) -> Capability:
+    return Capability("syscalls", frozenset(), rungs, on_demand=True)
 
 
 def test_first_rung_that_loads_is_taken(loader: CoreLoader, pins: Pins) -> None:
@@ -87,12 +93,58 @@ def test_no_rung_is_failed_with_every_reason(loader: CoreLoader, pins: Pins) -> 
     assert [each for each in list_leftovers(pins.directory) if not each.startswith("maps/")] == []
 
 
-def test_what_a_failed_one_carries_fails_too(loader: CoreLoader, pins: Pins) -> None:
-    """A capability whose requirement failed is not attached in vain."""
-    attachments = attach(loader, pins, ladder(REFUSED, name="syscalls"), ladder(GOOD, requires="syscalls"))
+def test_what_stands_on_a_failed_one_is_passed_over(loader: CoreLoader, pins: Pins) -> None:
+    """A rung whose requirement no rung fulfils counts as refused, for that reason."""
+    attachments = attach(loader, pins, base(REFUSED), ladder(STANDING))
+    assert attachments.states["syscalls"]["state"] == "Failed"
     assert attachments.states["files"]["state"] == "Failed"
-    assert attachments.states["files"]["reason"].startswith("needs syscalls")
+    assert attachments.states["files"]["reason"].startswith("standing: needs syscalls: refused: ")
     assert pins.attached() == {}
+
+
+def test_requirement_is_attached_for_the_rung_taken_alone(loader: CoreLoader, pins: Pins) -> None:
+    """What a lower rung would stand on is not attached while a higher one does without."""
+    attachments = attach(loader, pins, base(GOOD), ladder(GOOD, STANDING))
+    assert attachments.states["syscalls"]["state"] == "Off"
+    assert pins.attached().keys() == {("files", "good")}
+
+
+def test_requirement_of_a_refused_rung_is_let_go(loader: CoreLoader, pins: Pins) -> None:
+    """What was attached for a rung that was then refused does not stay behind."""
+    refused = Rung("refused", "unsafe", {"unsafe": "open"}, requires="syscalls")
+    attachments = attach(loader, pins, base(GOOD), ladder(refused, GOOD))
+    assert attachments.states["syscalls"]["state"] == "Off"
+    assert pins.attached().keys() == {("files", "good")}
+
+
+def test_requirement_goes_with_the_last_that_stands_on_it(loader: CoreLoader, pins: Pins) -> None:
+    """It is attached once for all, and detached when the last need goes."""
+    connects = ladder(STANDING, name="connects", event_class="connect")
+    attachments = attach(loader, pins, base(GOOD), ladder(STANDING), connects)
+    attachments.apply(OPEN | CONNECT)
+    assert pins.attached().keys() == {("syscalls", "good"), ("files", "standing"), ("connects", "standing")}
+    attachments.apply(CONNECT)
+    assert pins.attached().keys() == {("syscalls", "good"), ("connects", "standing")}
+    attachments.apply(0)
+    assert pins.attached() == {}
+
+
+def test_requirement_is_taken_over_with_what_stands_on_it(loader: CoreLoader, pins: Pins) -> None:
+    """A recorder that takes over keeps both, or undoes and renews a rung whose requirement is gone."""
+    ladders = (base(GOOD), ladder(STANDING))
+    states = attach(loader, pins, *ladders).states
+    second = Attachments(loader, pins, KernelMaps(pins), ladders)
+    second.adopt()
+    assert second.states == states
+    assert not second.apply(OPEN)
+
+    (pins.links / "syscalls" / "good" / "dispatch_syscall").unlink()
+    third = Attachments(loader, pins, KernelMaps(pins), ladders)
+    third.adopt()
+    assert {state["state"] for state in third.states.values()} == {"Off"}
+    assert pins.attached().keys() == set()
+    third.apply(OPEN)
+    assert third.states == states
 
 
 def test_failure_is_tried_again_with_a_new_need(loader: CoreLoader, pins: Pins, tmp_path: Path) -> None:
@@ -107,10 +159,10 @@ def test_failure_is_tried_again_with_a_new_need(loader: CoreLoader, pins: Pins, 
 
 
 def test_every_class_has_a_capability() -> None:
-    """Whatever class a slot may ask for, some capability attaches for it."""
+    """Whatever class a slot may ask for, some capability attaches for it; what rungs require is there on demand."""
     covered = frozenset().union(*(each.classes for each in LADDERS))
     assert covered | {"exec", "fork", "exit", "cgroup"} >= frozenset(
         {"exec_failed", "open", "open_failed", "connect", "accept", "listen", "datagram"}
     )
-    names = [each.name for each in LADDERS]
-    assert all(each.requires in ("", *names[: names.index(each.name)]) for each in LADDERS)
+    required = {rung.requires for each in LADDERS for rung in each.rungs} - {""}
+    assert required == {each.name for each in LADDERS if each.on_demand}

@@ -37,6 +37,20 @@ def test_every_rung_is_tried(record: Record) -> None:
     recording.stop()
 
 
+def test_rung_taken_is_the_first_that_the_probes_find(record: Record) -> None:
+    """What `doctor` shows of a ladder is what a recorder makes of it: refused rungs have reasons, the next is taken."""
+    recording = record()
+    recording.select()
+    states = recording.client.health()["capabilities"]
+    first: dict[str, str] = {}
+    for each in probe("--pins", recording.pins)["rungs"]:
+        assert each["ok"] or each["reason"]
+        if each["ok"]:
+            first.setdefault(each["capability"], each["rung"])
+    assert {name: state["rung"] for name, state in states.items()} == first
+    recording.stop()
+
+
 def test_clean_removes_what_a_dead_recorder_left(record: Record) -> None:
     """Leftovers are listed, and cleaned away; nothing is while a recorder works."""
     recording = record()

@@ -48,20 +48,28 @@ class Attachments:
                 self.states[capability] = _state_of(rung)
             else:
                 self._drop(capability, name, rung)
+        for each in self._ladders:
+            taken = self._taken.get(each.name)
+            if taken is not None and taken.requires and taken.requires not in self._taken:
+                self._detach(each)
 
     def apply(self, wanted: int) -> bool:
         """Attach and detach until what is attached fits the class bits wanted; whether any state changed."""
         before = dict(self.states)
         names = {name for number, name in enumerate(CLASSES) if wanted >> number & 1}
-        needed = [each for each in self._ladders if names and (not each.classes or each.classes & names)]
+        needed = [each for each in self._ladders if each.serves(names)]
         for capability in reversed(self._ladders):
-            if capability not in needed:
+            if capability not in needed and not capability.on_demand:
                 self._detach(capability)
         if needed and not self._taken:
             self._maps.forget_processes()
         for capability in needed:
             if self.states[capability.name]["state"] == "Off":
                 self.states[capability.name] = self._attach(capability)
+        required = self._required_by(needed)
+        for capability in reversed(self._ladders):
+            if capability.on_demand and capability.name not in required:
+                self._detach(capability)
         return self.states != before
 
     def detach_all(self) -> None:
@@ -76,12 +84,11 @@ class Attachments:
         return counts
 
     def _attach(self, capability: Capability) -> CapabilityState:
-        required = self.states.get(capability.requires)
-        if required is not None and required["state"] == "Failed":
-            return CapabilityState(state="Failed", rung="", reason=f"needs {capability.requires}: {required['reason']}")
         reasons = []
         for rung in capability.rungs:
             try:
+                if rung.requires:
+                    self._attach_required(rung.requires)
                 self._loader.attach(capability, rung, self._pins, self._maps.events.max_entries)
             except (RungRefused, ObjectMissing) as error:
                 reasons.append(f"{rung.name}: {error}")
@@ -89,6 +96,21 @@ class Attachments:
                 self._taken[capability.name] = rung
                 return _state_of(rung)
         return CapabilityState(state="Failed", rung="", reason="; ".join(reasons))
+
+    def _attach_required(self, name: str) -> None:
+        """Attach what a rung stands on, unless it is; raises RungRefused."""
+        if self.states[name]["state"] == "Off":
+            self.states[name] = self._attach(next(each for each in self._ladders if each.name == name))
+        if self.states[name]["state"] == "Failed":
+            raise RungRefused(f"needs {name}: {self.states[name]['reason']}")
+
+    def _required_by(self, needed: list[Capability]) -> set[str]:
+        """What the rungs taken stand on; of a capability that failed, what each of its rungs would."""
+        return {
+            rung.requires
+            for each in needed
+            for rung in ((self._taken[each.name],) if each.name in self._taken else each.rungs)
+        }
 
     def _detach(self, capability: Capability) -> None:
         rung = self._taken.pop(capability.name, None)

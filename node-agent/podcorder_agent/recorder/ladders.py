@@ -22,6 +22,10 @@ class Rung:
     """Programs to put into the array `syscall_handlers` (`enum syscall_handler` of bpf/maps.bpf.h); not attached."""
     limits: str = ""
     """What it does not cover; empty: all that the capability promises."""
+    requires: str = ""
+    """A capability `on_demand` that it stands on: attached before it, detached after it."""
+    preemptible: bool = False
+    """Its programs run where the kernel may preempt them: refused on a kernel that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,12 @@ class Capability:
     classes: frozenset[str]
     """Attached when any of these classes is wanted; empty: when any class is."""
     rungs: tuple[Rung, ...]
-    requires: str = ""
-    """A capability that must be attached as well, and before."""
+    on_demand: bool = False
+    """Attached only while a rung that is taken requires it; its classes count for nothing."""
+
+    def serves(self, names: set[str]) -> bool:
+        """Whether it is to be attached when these classes are wanted."""
+        return bool(names) and not self.on_demand and (not self.classes or not self.classes.isdisjoint(names))
 
 
 CONTAINERS = Capability(
@@ -43,9 +51,11 @@ CONTAINERS = Capability(
 )
 SYSCALLS = Capability(
     "syscalls",
-    frozenset({"exec_failed", "open", "open_failed", "connect", "listen", "accept"}),
+    frozenset(),
     (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),),
+    on_demand=True,
 )
+"""One program at the exit of every system call: it costs each of them, so a rung that does without comes first."""
 PROCESSES = Capability(
     "processes",
     frozenset(),
@@ -61,27 +71,21 @@ PROCESSES = Capability(
 EXEC_FAILURES = Capability(
     "exec_failures",
     frozenset({"exec_failed"}),
-    (Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}),),
-    requires="syscalls",
+    (Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}, requires="syscalls"),),
 )
+_IO_URING_OPENS = {"record_io_uring_open": "open", "record_io_uring_silent_open": "open"}
+_OPEN_FUNCTIONS = {"record_named_open": "open", "record_handle_open": "open"}
+_NO_IO_URING_OPENS = "opens through io_uring are not seen"
 FILES = Capability(
     "files",
     frozenset({"open", "open_failed"}),
-    (Rung("tp_btf", "files", handlers={1: "record_open"}),),
-    requires="syscalls",
-)
-FILES_IO_URING = Capability(
-    "files_io_uring",
-    frozenset({"open", "open_failed"}),
     (
-        Rung(
-            "tp_btf",
-            "files_io_uring",
-            {"record_io_uring_open": "open", "record_io_uring_silent_open": "open"},
-        ),
+        Rung("fexit", "files", {**_OPEN_FUNCTIONS, **_IO_URING_OPENS}, preemptible=True),
+        Rung("tp_btf", "files", _IO_URING_OPENS, handlers={1: "record_open"}, requires="syscalls"),
+        Rung("fexit_calls", "files", _OPEN_FUNCTIONS, limits=_NO_IO_URING_OPENS, preemptible=True),
+        Rung("tp_btf_calls", "files", handlers={1: "record_open"}, limits=_NO_IO_URING_OPENS, requires="syscalls"),
     ),
 )
-
 NETWORK_TCP = Capability(
     "network_tcp",
     frozenset({"connect", "listen"}),
@@ -91,6 +95,7 @@ NETWORK_TCP = Capability(
             "network_tcp",
             {"record_tcp_state": "connect", "record_io_uring_connect": "connect"},
             handlers={3: "record_connect_call"},
+            requires="syscalls",
         ),
         Rung(
             "tp_btf_calls",
@@ -98,9 +103,9 @@ NETWORK_TCP = Capability(
             {"record_tcp_state": "connect"},
             handlers={3: "record_connect_call"},
             limits="connects through io_uring that never leave the machine are not seen",
+            requires="syscalls",
         ),
     ),
-    requires="syscalls",
 )
 NETWORK_ACCEPT = Capability(
     "network_accept",
@@ -115,6 +120,7 @@ NETWORK_ACCEPT = Capability(
                 "record_io_uring_silent_accept": "accept",
             },
             handlers={2: "record_accept_call"},
+            requires="syscalls",
         ),
         Rung(
             "tp_btf_single",
@@ -122,15 +128,16 @@ NETWORK_ACCEPT = Capability(
             {"record_io_uring_single_accept": "accept", "record_io_uring_silent_accept": "accept"},
             handlers={2: "record_accept_call"},
             limits="of an io_uring accept that goes on, the later connections are not seen",
+            requires="syscalls",
         ),
         Rung(
             "tp_btf_calls",
             "network_accept",
             handlers={2: "record_accept_call"},
             limits="accepts through io_uring are not seen",
+            requires="syscalls",
         ),
     ),
-    requires="syscalls",
 )
 NETWORK_UDP = Capability(
     "network_udp",
@@ -161,9 +168,8 @@ LADDERS: tuple[Capability, ...] = (
     SYSCALLS,
     EXEC_FAILURES,
     FILES,
-    FILES_IO_URING,
     NETWORK_TCP,
     NETWORK_ACCEPT,
     NETWORK_UDP,
 )
-"""In the order in which they are attached; they are detached in reverse."""
+"""In the order in which they are attached, what is on demand aside; they are detached in reverse."""

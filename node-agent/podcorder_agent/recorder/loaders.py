@@ -10,6 +10,7 @@ from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.errors import LoadRefused, ObjectMissing
 from podcorder_agent.recorder.ladders import Capability, Rung
 from podcorder_agent.recorder.pins import Pins, remove_tree
+from podcorder_agent.recorder.preemption import preemption_refusal
 
 OBJECTS = Path(__file__).parent / "objects"
 MAPS_OBJECT = "containers"
@@ -74,7 +75,7 @@ class CoreLoader:
     def _attach(self, rung: Rung, pins: Pins, ring_bytes: int, links: Path, programs: Path) -> None:
         with self._open(rung.object) as opened:
             _prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes)
-            opened.load()
+            _load(opened, rung)
             by_name = {program.name: program for program in opened.programs()}
             for name in rung.programs:
                 by_name[name].pin(programs / name)
@@ -93,7 +94,7 @@ class CoreLoader:
         try:
             with self._open(rung.object) as opened:
                 _prepare(opened, rung.programs.keys() | rung.handlers.values(), None, _TRIAL_RING_BYTES)
-                opened.load()
+                _load(opened, rung)
                 attached = [program.attach() for program in opened.programs() if program.name in rung.programs]
                 for link in attached:
                     link.close()
@@ -106,6 +107,14 @@ class CoreLoader:
         if not path.exists():
             raise ObjectMissing(f"{path} is missing: compile the BPF programs (make) or install the package again.")
         return libbpf.Object(path)
+
+
+def _load(opened: libbpf.Object, rung: Rung) -> None:
+    """Raises OSError, or RungRefused where its programs would load but not be reliable."""
+    opened.load()
+    refusal = preemption_refusal() if rung.preemptible else ""
+    if refusal:
+        raise RungRefused(refusal)
 
 
 def _prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int) -> None:
