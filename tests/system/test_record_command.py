@@ -130,13 +130,67 @@ def test_a_second_recorder_on_a_journal_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("half", ["recorder", "delivery"])
+def test_a_half_that_is_killed_is_started_again(half: str, tmp_path: Path) -> None:
+    """kill -9 of a half under the command costs the recording nothing, and the person is told."""
+    journal, seen, go_on = tmp_path / "journal", tmp_path / "seen", tmp_path / "go-on"
+    script = f": > {seen}; until [ -e {go_on} ]; do sleep 0.05; done; for i in $(seq 1009); do : < /dev/null; done"
+    main = [sys.executable, "-c", "from podcorder_agent.cli import main; raise SystemExit(main())"]
+    recording = subprocess.Popen(
+        [*main, "record", "--journal", str(journal), "--", "/bin/sh", "-c", script],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + SECONDS
+    while not seen.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child_of(recording.pid, f"podcorder_agent.{half}"), signal.SIGKILL)
+    go_on.touch()
+    _, errors = recording.communicate(timeout=SECONDS)
+    assert recording.returncode == 0, errors
+    assert "was killed: it is started again" in errors
+    assert "not all" not in errors
+    assert "lost 0" in errors
+    for source in (("--journal", journal), ("--otlp", journal / "export/events.otlp.jsonl")):
+        found = events(*source, "--kind", "file.open", "--path", "/dev/null")
+        assert len(found) >= 1009
+
+
+def child_of(parent: int, module: str) -> int:
+    """The pid of the child that runs a module."""
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            return int(pid)
+    raise AssertionError(f"{module} does not run below {parent}")
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_full_disk_loses_nothing_that_the_ring_holds(tmp_path: Path) -> None:
+    """What a full disk refused is said, stays pinned, and is in the journal after the next recording with room."""
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", journal], check=True)
+    try:
+        script = "for i in $(seq 2003); do : < /dev/null; done"
+        done = podcorder("record", "--journal", journal, "--otlp", tmp_path / "o.jsonl", "--", "/bin/sh", "-c", script)
+        assert done.returncode == 0
+        assert "not all is in the journal: There is no room left" in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=16m", journal], check=True)
+        again = podcorder("record", "--journal", journal, "--otlp", tmp_path / "o.jsonl", "--", "true")
+        assert "not all" not in again.stderr
+        assert len(events("--journal", journal, "--kind", "file.open", "--path", "/dev/null")) >= 2003
+    finally:
+        subprocess.run(["umount", journal], check=True)
+
+
+@pytest.mark.usefixtures("clean")
 def test_background_processes_outlive_the_recording(tmp_path: Path) -> None:
     """What the command leaves running is left running, and that it is not recorded any more is said."""
     script = f"sleep 600 >/dev/null 2>&1 & echo $! > {tmp_path}/pid"
     done = podcorder("record", "--journal", tmp_path / "journal", "--", "/bin/sh", "-c", script)
     pid = int((tmp_path / "pid").read_text())
     try:
-        assert "1 processes of the command still run" in done.stderr
+        assert "1 process of the command still running, no longer recorded" in done.stderr
         os.kill(pid, 0)
     finally:
         os.kill(pid, signal.SIGKILL)

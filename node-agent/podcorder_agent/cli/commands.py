@@ -19,10 +19,11 @@ from podcorder_agent.cli.errors import MachineUnfit, NothingSelected, NotRoot, S
 from podcorder_agent.cli.halves import EXPORT
 from podcorder_agent.cli.rows import Row, to_json
 from podcorder_agent.cli.sources import Journal, OtlpFile
-from podcorder_agent.cli.terminals import out_style, style_of
+from podcorder_agent.cli.terminals import counted, out_style, printable, style_of
 from podcorder_agent.cli.timelines import Session, Timeline
 from podcorder_agent.delivery.file import FileTransport
 from podcorder_agent.delivery.settings import FILE, read_settings
+from podcorder_agent.delivery.tls import TlsFiles
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.policies import EVERYTHING, load, without_effect
 from podcorder_crds import SessionKind
@@ -60,7 +61,7 @@ def ring_size(text: str) -> int:
 
 def say(sentence: str) -> None:
     """A word to the person, beside the output."""
-    click.echo(f"podcorder: {sentence}", err=True)
+    click.echo(f"podcorder: {printable(sentence)}", err=True)
 
 
 output_option = click.option(
@@ -114,7 +115,19 @@ def filter_options(command: Command) -> Command:
 session_option = click.option("--session", default="", metavar="ID", help="Only this session; its beginning will do.")
 
 
+class Program(click.Group):
+    """All commands; a reader that went away is none of click's business, which would make it exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            stop_printing()
+            return 0
+
+
 @click.group(
+    cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every error has an exit code of its own: docs/exit-codes.md. More: docs/ and README.md.",
 )
@@ -127,7 +140,7 @@ def podcorder() -> None:
       podcorder doctor                       can this machine record?
       podcorder record                       record a shell; exit it to see what happened
       podcorder record -- make install       record one command
-      podcorder record --policy etc.yaml     record what a policy selects, containers say
+      podcorder record --policy etc.yaml     record what a policy selects, such as containers
     \b
     And look at it later:
       podcorder sessions                     the sessions of the newest recording
@@ -164,7 +177,7 @@ def record(
     output: str,
     command: tuple[str, ...],
 ) -> int:
-    """Record a command and all it starts; at the end print its timeline.
+    """Record a command and all it starts, and print its timeline.
 
     The exit code is the command's own. Without a COMMAND it is your shell; with a policy that names the session kind
     Container it is every container of this machine, until Ctrl-C.
@@ -197,7 +210,10 @@ def record(
     except Unstartable as error:
         say(str(error))
         return error.exit_code
-    report(outcome, order, output)
+    try:
+        report(outcome, order, output)
+    except BrokenPipeError:
+        stop_printing()
     return outcome.exit_code
 
 
@@ -210,6 +226,8 @@ def prepare_target(otlp: str | None, journal: Path) -> str | None:
         path = settings.file.absolute()
         FileTransport(path).close()
         return str(path)
+    if settings.certificate or settings.client_certificate:
+        TlsFiles(settings).make_context()
     return otlp
 
 
@@ -232,8 +250,11 @@ def report(outcome: recordings.Outcome, order: recordings.Order, output: str) ->
     if journal.damage:
         say(journal.damage)
     if outcome.left:
-        say(f"{outcome.left} processes of the command still run; they are no longer recorded")
-    if outcome.trouble is not None:
+        say(f"{counted(outcome.left, 'process')} of the command still running, no longer recorded")
+    if outcome.unwritten is not None:
+        say(f"not all is in the journal: {outcome.unwritten}")
+        say(f"what is missing waits in the kernel: podcorder record --journal {order.journal} -- true fetches it")
+    elif outcome.trouble is not None:
         say(f"not all was delivered, the journal has it: {outcome.trouble}")
     say(f"journal {order.journal}" + (f", OTLP {order.target}" if order.target else ""))
 
@@ -283,7 +304,7 @@ def events(
 @filter_options
 @output_option
 def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, peer: Any, **wanted: Any) -> None:
-    """List sessions; with filters those that have such an event.
+    """List sessions, with filters those with such events.
 
     \b
     Examples:
@@ -315,7 +336,9 @@ def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, pe
 def show(
     session: str, journal: Path | None, otlp: Path | None, output: str, path: Any, peer: Any, **wanted: Any
 ) -> None:
-    """Show one session as a tree of processes, with files and peers under each and gaps in place.
+    """Show one session as a tree of processes.
+
+    Files and peers stand under each process, and gaps in their place.
 
     SESSION is its id, or as much of its beginning as tells it from the others.
 
@@ -359,7 +382,7 @@ def find_session(timeline: Timeline, identity: str) -> Session:
 @click.option("--clean", is_flag=True, help="Remove what recordings that were killed left behind.")
 @output_option
 def doctor(clean: bool, output: str) -> None:
-    """Say what this machine can record, and what to do about what is missing.
+    """Say what this machine can record, and how to mend the rest.
 
     Each rung of each capability is loaded and attached for real.
     """
@@ -382,12 +405,20 @@ def main(arguments: list[str] | None = None) -> int:
     except PodcorderError as error:
         say(str(error))
         return error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        say(f"{error.format_message().rstrip('.')}: see {context.command_path if context else 'podcorder'} --help")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_printing()
         return 0
+
+
+def stop_printing() -> None:
+    """Whoever read us has seen enough; the interpreter's own flush at exit must not complain either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,11 +27,11 @@ def examine(*, clean: bool) -> dict[str, Any]:
         cgroups = []
     left, removed, running = [], [], []
     for pins in sorted(each for each in BPFFS.glob(f"{PINS_PREFIX}*") if each.is_dir()) if BPFFS.exists() else []:
-        found = probe(["--pins", str(pins)])
+        found = probe(["--pins", str(pins), "--quick"])
         if found["recorder_running"]:
             running.append(str(pins))
         elif clean:
-            probe(["--pins", str(pins), "--clean"])
+            probe(["--pins", str(pins), "--quick", "--clean"])
             removed.append(str(pins))
         else:
             left.append(str(pins))
@@ -47,11 +47,14 @@ def examine(*, clean: bool) -> dict[str, Any]:
 
 def probe(arguments: list[str]) -> dict[str, Any]:
     """What `python -m podcorder_agent.recorder.probes` reports. Raises ProbesFailed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "podcorder_agent.recorder.probes", "--json", *arguments],
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "podcorder_agent.recorder.probes", "--json", *arguments],
+            capture_output=True,
+            text=True,
+        )
+    except OSError as error:
+        raise ProbesFailed(f"cannot start {sys.executable}: {error.strerror}: run doctor as root") from None
     try:
         report: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

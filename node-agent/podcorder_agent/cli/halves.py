@@ -78,9 +78,10 @@ def handed_over(directory: Path) -> tuple[str, tuple[int, ...]]:
     return f"/proc/self/fd/{descriptor}", (descriptor,)
 
 
-def end_with_parent() -> None:
-    """For `preexec_fn`: a half does not outlive a podcorder that was killed."""
+def begin_half() -> None:
+    """For `preexec_fn`: a half does not outlive a podcorder that was killed, and heeds the signals that we block."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 class Half:
@@ -99,7 +100,7 @@ class Half:
                 stderr=stderr,
                 # Ctrl-C in the terminal is the command's.
                 start_new_session=True,
-                preexec_fn=end_with_parent,
+                preexec_fn=begin_half,
                 pass_fds=descriptors,
             )
         for each in descriptors:
@@ -108,6 +109,11 @@ class Half:
     @property
     def running(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def fell(self) -> bool:
+        """Whether a signal ended it that nobody here sent: the kernel short of memory, or somebody's kill -9."""
+        return (self.process.poll() or 0) < 0
 
     def said(self) -> list[str]:
         """The lines of its stderr so far."""
@@ -146,7 +152,7 @@ class Half:
         said = self.said()
         own = self.process.returncode
         if said and own is not None and own > 1:
-            error = PodcorderError(said[-1])
+            error = PodcorderError(said[-1].removeprefix("podcorder-exporter: "))
             error.exit_code = own
             return error
         return default(f"{self._module} ended with {own}{': ' + said[-1] if said else ''}: see {self.log}")

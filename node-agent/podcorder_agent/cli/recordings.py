@@ -27,6 +27,8 @@ SLOT = 0
 PENDING_SECONDS = 60
 LIVE_SECONDS = 0.5
 WATCH_SECONDS = 0.05
+REVIVALS = 8
+"""How often a half that was killed is started again; whoever kills oftener than that means it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Outcome:
     """Processes of the command that go on without being recorded."""
     trouble: PodcorderError | None = None
     """Why delivery did not come to its end; the journal has everything."""
+    unwritten: PodcorderError | None = None
+    """Why not all came into the journal; the rest stays pinned in the kernel."""
 
 
 class Recording:
@@ -67,6 +71,9 @@ class Recording:
         self._counting = False
         self._selector: ContainerSelector | None = None
         self._reader: Reader | None = None
+        self._recorder: halves.Half | None = None
+        self._exporter: halves.Half | None = None
+        self._revivals = 0
 
     def run(self) -> Outcome:
         """Raises PodcorderError and children.Unstartable."""
@@ -76,14 +83,13 @@ class Recording:
         halves.make_journal(order.journal)
         halves.mount_bpffs()
         outcome = Outcome(0, time.time_ns())
-        recorder, _ = halves.start_recorder(order.journal, order.ring_size)
-        exporter: halves.Half | None = None
+        self._recorder, _ = halves.start_recorder(order.journal, order.ring_size)
         client = ControlClient(order.journal / SOCKET_NAME, f"cli-{os.getpid()}")
         try:
             client.hello()
             settings = compile_settings(order.policy)
             self._check(client.configure(SLOT, dict(settings)))
-            exporter = halves.start_exporter(order.journal, order.target)
+            self._exporter = halves.start_exporter(order.journal, order.target)
             containers = SessionKind.CONTAINER in order.policy.spec.sessions
             if containers:
                 self._watch_containers(client, settings, root)
@@ -93,7 +99,7 @@ class Recording:
                 self._wait(client)
         finally:
             self._end_line()
-            outcome.trouble = self._stop(client, recorder, exporter)
+            self._stop(client, outcome)
         return outcome
 
     def _run_command(self, client: ControlClient, root: Path, program: str, outcome: Outcome) -> None:
@@ -107,7 +113,7 @@ class Recording:
             )
         finally:
             if not cgroup.remove():
-                outcome.left = len(cgroup.members())
+                outcome.left = cgroup.release()
 
     def _watch_containers(self, client: ControlClient, settings: Settings, root: Path) -> None:
         self._reader = Reader(self._order.journal)
@@ -128,7 +134,24 @@ class Recording:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
+    def _revive(self) -> None:
+        """Starts a half anew that was killed; the kernel and the journal hold what happens meanwhile."""
+        order = self._order
+        try:
+            if self._recorder is not None and self._recorder.fell and self._revivals < REVIVALS:
+                self._revivals += 1
+                self._say("the recorder was killed: it is started again")
+                self._recorder, _ = halves.start_recorder(order.journal, order.ring_size)
+            if self._exporter is not None and self._exporter.fell and self._revivals < REVIVALS:
+                self._revivals += 1
+                self._say("the exporter was killed: it is started again")
+                self._exporter = halves.start_exporter(order.journal, order.target)
+        except PodcorderError as error:
+            self._revivals = REVIVALS
+            self._say(str(error))
+
     def _tick(self, client: ControlClient, *, live: bool) -> None:
+        self._revive()
         # A recorder that is away for a moment must not disturb the command.
         with contextlib.suppress(ControlError):
             if self._selector is not None and self._reader is not None:
@@ -161,28 +184,29 @@ class Recording:
                     )
                 self._say(f"{name} cannot be recorded here: {state['reason']}")
 
-    def _stop(
-        self, client: ControlClient, recorder: halves.Half, exporter: halves.Half | None
-    ) -> PodcorderError | None:
+    def _stop(self, client: ControlClient, outcome: Outcome) -> None:
         """Ends both halves so that the exporter has delivered and acknowledged everything before the recorder goes."""
-        trouble: PodcorderError | None = None
+        self._revive()
+        recorder, exporter = self._recorder, self._exporter
+        assert recorder is not None
         try:
             client.pending([], 0)
             client.configure(SLOT, None)  # detaches the programs: what comes out of the flush is all there is
             client.flush()
         except ControlError as error:
-            trouble = error
+            outcome.unwritten = error
         if exporter is not None:
-            trouble = halves.exporter_trouble(exporter, exporter.terminate()) or trouble
+            outcome.trouble = halves.exporter_trouble(exporter, exporter.terminate())
         try:
             client.stop(unpin=True)
             recorder.wait()
         except ControlError as error:
             recorder.terminate()
-            trouble = error
+            outcome.unwritten = error
+        else:
+            outcome.unwritten = None  # what the flush could not write, the recorder did in the end
         finally:
             client.close()
-        return trouble
 
 
 def describe_counters(counters: dict[str, Any]) -> str:

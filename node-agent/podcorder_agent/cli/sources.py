@@ -12,7 +12,7 @@ from typing import Any
 from podcorder_agent.cli.errors import OtlpUnreadable, RecordingMissing
 from podcorder_agent.cli.rows import Row, Value, exported, from_event
 from podcorder_agent.interpreter import Interpreter
-from podcorder_agent.journal import Position, Reader
+from podcorder_agent.journal import JournalMissing, Position, Reader
 
 RECORDINGS = Path("/var/lib/podcorder")
 """Where `podcorder record` keeps its journals, unless told otherwise; named by time."""
@@ -41,6 +41,9 @@ class Journal:
     def __init__(self, directory: Path, start: Position | None = None) -> None:
         """Raises a JournalError where there is none."""
         self._reader = Reader(directory, start)
+        # A reader may come before the recorder's first segment; a person more likely named another directory.
+        if not (directory / "lock").exists() and not any(directory.glob("*.segment")):
+            raise JournalMissing(f"{directory} holds no journal: name the directory that a recorder writes to")
         self._interpreter = Interpreter()
 
     def rows(self) -> Iterator[Row]:

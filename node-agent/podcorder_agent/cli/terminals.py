@@ -24,6 +24,17 @@ class Style:
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour and text else text
 
 
+def printable(text: str) -> str:
+    """A text without anything that a terminal would act on: what does not print is escaped as in Python."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 process`, `2 processes`."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def style_of(stream: TextIO) -> Style:
     """Colours only on a terminal, and never with NO_COLOR (no-color.org); lines drawn where UTF-8 is read."""
     terminal = stream.isatty()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from podcorder_agent.cli.rows import Row, quoted
-from podcorder_agent.cli.terminals import Style
+from podcorder_agent.cli.terminals import Style, counted
 from podcorder_agent.cli.timelines import Process, Session, Timeline
 from podcorder_agent.delivery.renderings import quote, quote_all, show_duration
 
@@ -84,12 +84,15 @@ class _Drawing:
         self._notices = sorted(notices, key=lambda row: row.time)
         self._style = style
         self._lines = _UNICODE if style.unicode else _ASCII
+        self._begun_here: Process | None = None
+        """The root of a command: until its exec it was podcorder, and that time is not the command's."""
 
     def session(self, session: Session) -> Iterator[str]:
         paint = self._style.paint
+        self._begun_here = session.root if session.kind == "Command" else None
         facts = [session.kind, clock(session.start, date=True), show_duration(max(0, session.end - session.start))]
         facts.append(how_it_ended(session.ended) or "not ended")
-        facts.append(f"{session.processes} processes, {session.events} events")
+        facts.append(f"{counted(session.processes, 'process')}, {counted(session.events, 'event')}")
         if session.container:
             facts.insert(1, quoted(session.container))
         yield f"{paint('session ' + quoted(session.id), 'bold')}  {'  '.join(facts)}"
@@ -102,7 +105,7 @@ class _Drawing:
         """The items of one level; `noticed` is the process below which the notices go."""
         if len(indent) > DEEPEST * len(self._lines.empty):
             count = sum(1 + descendants(each) for each in items if isinstance(each, Process))
-            yield f"{indent}{self._lines.last}{self._lines.more} {count:,} processes deeper"
+            yield f"{indent}{self._lines.last}{self._lines.more} {counted(count, 'process')} deeper"
             return
         shown, hidden = thin_out(items)
         count = len(shown) + len(hidden)
@@ -125,6 +128,8 @@ class _Drawing:
         tail = f"[{process.pid}]"
         if process.ended is not None:
             duration = process.ended.number("podcorder.process.duration_ns")
+            if process is self._begun_here:
+                duration = max(0, process.ended.time - process.start)
             tail += f" {end}" + (f" {show_duration(duration)}" if duration is not None else "")
         yield self._command_line(lead, process.start, "", first, tail, "dim" if end in ("", "exit 0") else "red")
         children: list[Process | Row] = [*process.children]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ PARENT = "podcorder"
 """The cgroup below which those of commands stand."""
 
 _REMOVAL_SECONDS = 2.0
+_RELEASES = 100
 
 
 def unified_mount(mounts: Path = MOUNTS) -> Path:
@@ -90,6 +92,32 @@ class CommandCgroup:
             time.sleep(0.01)
         remove_parent(self.directory)
         return True
+
+    def release(self) -> int:
+        """Moves what still runs in it to the caller's own cgroup and removes it; how many processes that were.
+
+        What stands in cgroups below, which somebody else made, stays there.
+        """
+        left = len(self.members())
+        home = own_cgroup(self._root)
+        for _ in range(_RELEASES):
+            moving = processes(self.directory)
+            if not moving:
+                break
+            for pid in moving:  # a fork meanwhile is found the next time
+                with contextlib.suppress(OSError):
+                    (home / "cgroup.procs").write_text(str(pid))
+        self.remove()
+        return left
+
+
+def own_cgroup(root: Path, proc: Path = Path("/proc")) -> Path:
+    """The caller's own cgroup in the version 2 tree at `root` (cgroups(7), /proc/[pid]/cgroup)."""
+    for line in (proc / "self/cgroup").read_text().splitlines():
+        if line.startswith("0::/"):
+            found = root / line.removeprefix("0::/")
+            return found if found.is_dir() else root
+    return root
 
 
 def remove_tree(top: Path) -> bool:

@@ -66,7 +66,7 @@ def story() -> Iterator[Row]:
 def test_a_session_is_a_tree_with_files_peers_and_gaps_in_place() -> None:
     """Processes under their parents, what they did under each, and what was lost where it was lost."""
     assert drawn(*story()) == [
-        "`- 000 sh -c 'curl http://x | sh'  [10] exit 3 1 s",
+        "`- 000 sh -c 'curl http://x | sh'  [10] exit 3 9 ms",
         "   |- 001 curl http://x  [11] exit 0 1 s",
         "   |     connect 10.0.0.1:80 established",
         "   |     read /etc/hosts x2",
