@@ -82,6 +82,25 @@ static __always_inline void submit_connect(struct connecting *begun, __s32 resul
 	submit_record(&record->header, sizeof(*record));
 }
 
+/*
+ * Whether the current task is in connect(), at whose exit the error shows. Where
+ * the kernel cannot tell (before 5.15) and within io_uring the answer is no.
+ */
+static __always_inline bool in_connect(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	bool compat = is_compat(task);
+	struct pt_regs *regs;
+	enum call call;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return false;
+	regs = (void *)bpf_task_pt_regs(task);
+	call = call_of(regs, compat);
+	return call == CALL_CONNECT ||
+	       (call == CALL_SOCKETCALL && syscall_argument(regs, 0, true) == SOCKETCALL_CONNECT);
+}
+
 static __always_inline void end_connect(const struct sock *sk, int state)
 {
 	__u64 key = (__u64)sk, inode;
@@ -94,8 +113,8 @@ static __always_inline void end_connect(const struct sock *sk, int state)
 	if (state != TCP_ESTABLISHED) {
 		inode = socket_inode(sk);
 		error = sk->sk_err;
-		/* closed by its owner, or else torn down inside connect() */
-		if (!error && sk->sk_shutdown != SHUTDOWN_MASK && inode) {
+		/* torn down inside connect(), or else closed or shut down by its owner */
+		if (!error && sk->sk_shutdown != SHUTDOWN_MASK && inode && in_connect()) {
 			begun->over = true;
 			return;
 		}

@@ -121,6 +121,30 @@ def test_connect_given_up_is_aborted(programs: NetworkPrograms) -> None:
     assert [each.result for each in programs.records()] == [-errno.ECONNABORTED] * 2
 
 
+def test_connect_shut_down_before_an_answer_is_aborted(programs: NetworkPrograms) -> None:
+    """A packet was sent, so shutdown() hides nothing: one aborted connect each time, from one socket or from many."""
+    programs.run_python(
+        """
+        subprocess.run(sys.argv[1], shell=True, check=True)
+        for port in range(7, 10):
+            client = socket()
+            client.setblocking(False)
+            assert client.connect_ex(("192.0.2.2", port)) == errno.EINPROGRESS
+            client.shutdown(SHUT_RDWR)
+            client.close()
+        again = socket()
+        again.setblocking(False)
+        for port in range(10, 13):
+            assert again.connect_ex(("192.0.2.2", port)) == errno.EINPROGRESS
+            again.shutdown(SHUT_RDWR)
+        """,
+        BLACK_HOLE,
+    )
+    seen = [(each.peer_port, each.result) for each in programs.records("connect")]
+    assert seen == [(port, -errno.ECONNABORTED) for port in range(7, 13)]
+    assert programs.counted("connect") == (6, 0)
+
+
 def test_connect_that_never_leaves_is_recorded_with_the_callers_error(programs: NetworkPrograms) -> None:
     """No route, a forbidden route and no free port are recorded once each, with what connect returned."""
     programs.run_python(
