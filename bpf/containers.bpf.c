@@ -66,7 +66,7 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 	record->removed = removed;
 	record->header.flags = 0;
 	if (!removed && inherit_selection(id, record->parent, now))
-		count_lost(counts, CLASS_CGROUP, LOSS_MAP_FULL);
+		count_generated_lost(CLASS_CGROUP, LOSS_MAP_FULL); /* besides the record below */
 	selection = bpf_map_lookup_elem(&cgroups, &id);
 
 	length = bpf_probe_read_kernel_str(scratch->path, sizeof(scratch->path), path);
