@@ -133,7 +133,7 @@ int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
 	accept = accept_of(request);
 	if (!(BPF_CORE_READ(accept, iou_flags) & IORING_ACCEPT_MULTISHOT))
 		return 0;
-	if (!selection_of(bpf_get_current_cgroup_id()))
+	if (!selection_current(bpf_get_current_cgroup_id()))
 		return 0;
 	key.ring = (__u64)BPF_CORE_READ(request, ctx);
 	key.user_data = BPF_CORE_READ(request, cqe.user_data);

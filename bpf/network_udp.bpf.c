@@ -56,7 +56,7 @@ struct {
 
 static __always_inline bool current_selected(void)
 {
-	return selection_of(bpf_get_current_cgroup_id());
+	return selection_current(bpf_get_current_cgroup_id());
 }
 
 static __always_inline struct ends *route_here(void)

@@ -6,6 +6,7 @@
 #include "records.bpf.h"
 #include "paths.bpf.h"
 
+#define EEXIST	       17
 #define EXEC_TAIL_SIZE (4 * PATH_SIZE + ARGV_SIZE)
 
 struct exec_scratch {
@@ -27,6 +28,21 @@ struct {
 	__type(key, __u32);
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
+
+/* A process, for good. */
+struct process_key {
+	__u64 start;
+	__u32 tgid;
+	__u32 reserved;
+};
+
+/* Ends recorded already: of threads that end at the same moment each sees itself as the last. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct process_key);
+	__type(value, __u8);
+} ended_processes SEC(".maps");
 
 static __always_inline void read_identity(struct exec_record *record, struct task_struct *task)
 {
@@ -199,7 +215,7 @@ int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 		return 0;
 	}
 	cgroup_id = bpf_get_current_cgroup_id();
-	subject.selection = selection_of(cgroup_id);
+	subject.selection = selection_current(cgroup_id);
 	if (!subject.selection)
 		return 0;
 	session = session_of(bpf_get_current_task_btf(), subject.selection);
@@ -217,6 +233,15 @@ int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 	return 0;
 }
 
+/* True for the first thread that asks. */
+static __always_inline bool ends_first(struct task_struct *task)
+{
+	struct process_key key = {.start = process_start_of(task), .tgid = task->tgid};
+	__u8 present = 1;
+
+	return bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(record_exit, struct task_struct *task)
 {
@@ -228,7 +253,7 @@ int BPF_PROG(record_exit, struct task_struct *task)
 	/* the leader may go first: the process ends with its last thread */
 	if (BPF_CORE_READ(signal, live.counter))
 		return 0;
-	if (select_current(&subject, CLASS_EXIT)) {
+	if (select_current(&subject, CLASS_EXIT) && ends_first(subject.task)) {
 		record.exit_code = BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ?
 					   BPF_CORE_READ(signal, group_exit_code) :
 					   BPF_CORE_READ(task, group_leader, exit_code);

@@ -38,6 +38,32 @@ static __always_inline struct selection *selection_of(__u64 cgroup_id)
 }
 
 /*
+ * The selection of the current task: its cgroup's, or where nobody decided about
+ * that one, that of the session it lives in. So a process that is moved out of the
+ * cgroup is still recorded, and so is what it starts.
+ */
+static __always_inline struct selection *selection_current(__u64 cgroup_id)
+{
+	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+	struct task_struct *task;
+	struct session *session;
+	__u64 container_id;
+	__u32 tgid;
+
+	if (selection)
+		return selection->flags & SELECTION_EXCLUDED ? NULL : selection;
+	tgid = bpf_get_current_pid_tgid() >> 32;
+	session = bpf_map_lookup_elem(&sessions, &tgid);
+	if (!session || !session->container_id)
+		return NULL;
+	task = bpf_get_current_task_btf();
+	if (session->process_start != process_start_of(task))
+		return NULL;
+	container_id = session->container_id;
+	return selection_of(container_id);
+}
+
+/*
  * Place the current process, which has no session yet: its root is the topmost
  * ancestor still inside the container, found by walking up the real parents.
  */
@@ -129,7 +155,7 @@ static __always_inline bool select_current(struct subject *subject, __u32 class)
 {
 	subject->task = bpf_get_current_task_btf();
 	subject->cgroup_id = bpf_get_current_cgroup_id();
-	subject->selection = selection_of(subject->cgroup_id);
+	subject->selection = selection_current(subject->cgroup_id);
 	if (!subject->selection)
 		return false;
 	subject->slot_id = subject->selection->slot;
