@@ -24,7 +24,7 @@ from fixtures.journals import (
     write_journal,
 )
 
-from podcorder_agent.classes import CLASS_NAMES
+from podcorder_agent.classes import CLASS_NAMES, RecordClass
 from podcorder_agent.journal import FLAG_CARRIED, Frame, FrameKind, Limits, Position, Reader
 from podcorder_agent.journal.retention import SegmentState, choose_expired
 from podcorder_agent.journal.segments import list_segments, segment_name
@@ -177,7 +177,7 @@ def test_facts_of_another_boot_or_load_stay_behind(tmp_path: Path) -> None:
         frames = read_all(directory)
         assert [frame.kind for frame in frames if frame.flags & FLAG_CARRIED] == kinds
         (note,) = notes(frames, "dropped")
-        assert note["classes"] == [0] * 10 + [1]
+        assert note["classes"] == by_class(cgroup=1)
 
 
 def test_carrying_never_fills_the_journal(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_carrying_never_fills_the_journal(tmp_path: Path) -> None:
             written += 50
             assert writer.bytes <= limits.journal_bytes + limits.segment_bytes
     frames = read_all(tmp_path)
-    counted = sum(note["classes"][10] for note in notes(frames, "dropped"))  # type: ignore[index]
+    counted = sum(note["classes"][RecordClass.CGROUP] for note in notes(frames, "dropped"))  # type: ignore[index]
     one = len(ring(record_cgroup()))
     held = sum(len(frame.payload) // one for frame in frames if frame.kind is FrameKind.LIFECYCLE)
     assert list_segments(tmp_path)[0] > 1
@@ -207,7 +207,7 @@ def test_the_law_holds_at_the_cap(tmp_path: Path) -> None:
     frames = read_all(tmp_path)
     readable = sum(len(frame.payload) // len(one) for frame in frames if frame.kind is FrameKind.RECORDS)
     dropped = notes(frames, "dropped")
-    assert readable + sum(note["classes"][4] for note in dropped) == 3 * 1009  # type: ignore[index]
+    assert readable + sum(note["classes"][RecordClass.OPEN] for note in dropped) == 3 * 1009  # type: ignore[index]
     assert len({note["segment"] for note in dropped}) == len(dropped)
     assert any(note["segments"] != 1 for note in dropped)
 
