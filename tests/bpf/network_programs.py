@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from fixtures.recordings import Cgroup, mount_bpffs
 
+from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder.attachments import Attachments
-from podcorder_agent.recorder.classes import CLASSES, NUMBERS
+from podcorder_agent.recorder.classes import NUMBERS
 from podcorder_agent.recorder.filters import compile_settings
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
 from podcorder_agent.recorder.ladders import Capability, Rung
@@ -105,7 +106,7 @@ def decode(data: memoryview) -> NetworkRecord:
     length = 4 if family == 2 else 16
     ends = [str(ipaddress.ip_address(bytes(each[:length]))) for each in (local, peer)]
     return NetworkRecord(
-        CLASSES[number], flags, tgid, pid, ppid, comm, latency, result, family, protocol,
+        CLASS_NAMES[number], flags, tgid, pid, ppid, comm, latency, result, family, protocol,
         ends[0], local_port, ends[1], peer_port,
     )  # fmt: skip
 

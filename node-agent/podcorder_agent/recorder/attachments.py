@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypedDict
 
+from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.classes import CLASSES, NUMBERS
+from podcorder_agent.recorder.classes import NUMBERS
 from podcorder_agent.recorder.errors import ObjectMissing
 from podcorder_agent.recorder.kernel_maps import KernelMaps
 from podcorder_agent.recorder.ladders import LADDERS, Capability, Rung
@@ -56,7 +57,7 @@ class Attachments:
     def apply(self, wanted: int) -> bool:
         """Attach and detach until what is attached fits the class bits wanted; whether any state changed."""
         before = dict(self.states)
-        names = {name for number, name in enumerate(CLASSES) if wanted >> number & 1}
+        names = {name for number, name in enumerate(CLASS_NAMES) if wanted >> number & 1}
         needed = [each for each in self._ladders if each.serves(names)]
         for capability in reversed(self._ladders):
             if capability not in needed and not capability.on_demand:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from podcorder_agent.classes import CLASS_NAMES
 
-CLASSES = CLASS_NAMES
-NUMBERS = {name: number for number, name in enumerate(CLASSES)}
+NUMBERS = {name: number for number, name in enumerate(CLASS_NAMES)}
 
 
 def event_bits(names: list[str]) -> int:
