@@ -115,6 +115,9 @@ static __always_inline bool wants_path(struct path_buffer *buffer, const char *p
 
 	if (!(slot->flags & SLOT_HAS_PATHS))
 		return true;
+	/* just walked, and its front is missing: what is left may look like any prefix */
+	if (buffer->truncated && length == PATH_SIZE - buffer->start)
+		return true;
 	if (!fill_key(buffer, (const struct path_front *)path, length, slot_id))
 		return true;
 	verdict = bpf_map_lookup_elem(&paths, &buffer->key);
