@@ -1,8 +1,9 @@
 """Which records were seen: an id is (load generation, CPU, sequence), and the same bytes may be journaled twice.
 
-Ids of a CPU need not arrive sorted: a program that interrupts another finishes first. So a CPU keeps its highest id and
-the ranges below it that are still missing. Lost records leave their ranges missing for good, so the ranges are
-bounded; the oldest are given up, and an id out of one given up counts as a repeat.
+Ids of a CPU need not arrive sorted: a program that interrupts another finishes first, and a whole lifecycle ring is
+drained before the events that came between its records. So a CPU keeps its highest id and the ranges below it that are
+still missing. Lost records leave their ranges missing for good, so the ranges are bounded; the oldest are given up, and
+an id out of one given up counts as a repeat.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
-MOST_HOLES = 1024
+MOST_HOLES = 4096
+"""Half of them are kept when it is too many: more than the records that a lifecycle ring holds (256 KiB, 136 bytes)."""
 
 
 class Sequence:
@@ -31,7 +33,7 @@ class Sequence:
             if sequence > self.high + 1:
                 self.holes.append([self.high + 1, sequence - 1])
                 if len(self.holes) > MOST_HOLES:
-                    del self.holes[: MOST_HOLES // 2]
+                    del self.holes[: -MOST_HOLES // 2]
             self.high = sequence
             return True
         index = bisect_right(self.holes, sequence, key=lambda hole: hole[0]) - 1

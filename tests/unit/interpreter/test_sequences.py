@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fixtures.journals import record_open, ring
+from fixtures.journals import GENERATION, record_cgroup, record_open, ring
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podcorder_agent.interpreter.events import FileOpen
 from podcorder_agent.interpreter.sequences import MOST_HOLES, Sequence, Sequences
 
 
@@ -39,6 +40,21 @@ def test_holes_are_bounded() -> None:
     assert len(sequence.holes) <= MOST_HOLES
     assert sequence.admit(sequence.high - 1)
     assert not sequence.admit(1)
+
+
+def test_a_whole_lifecycle_ring_may_come_first(feed: Any) -> None:
+    """Cgroups are drained before the events between them: however many they are, no event is taken for a repeat."""
+    cgroups = 256 * 1024 // 136
+    known = feed.interpreter.sequences[GENERATION] = Sequences(GENERATION)
+    for each in range(2, 4 * MOST_HOLES, 2):  # what was lost before must not count against them
+        known[0].admit(each)
+    start = 4 * MOST_HOLES
+    made = [record_cgroup(sequence=start + 2 * each + 1) for each in range(cgroups)]
+    between = [record_open(sequence=start + 2 * each) for each in range(cgroups)]
+    feed.frame(2, ring(*made))
+    opened = [each for each in feed.frame(1, ring(*between)) if isinstance(each, FileOpen)]
+    assert len(opened) == cgroups
+    assert feed.interpreter.duplicates == 0
 
 
 def test_the_same_bytes_twice_are_one_record(feed: Any) -> None:
