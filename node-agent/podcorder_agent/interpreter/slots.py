@@ -29,6 +29,13 @@ def _included(entry: dict[str, Any]) -> bool:
     return entry.get("verdict") == "include"
 
 
+def _is_uncertain(event: events.FileOpen | events.FileOpenFailed) -> bool:
+    """A path that no prefix can be held against: without its front, relative, or not known at all."""
+    if event.flags and ("truncated" in event.flags or "unreadable" in event.flags):
+        return True
+    return isinstance(event, events.FileOpenFailed) and not (event.path or b"").startswith(b"/")
+
+
 def _as_ipv6(address: str) -> IPv6Address:
     parsed = ip_address(address)
     return IPv6Address(f"::ffff:{parsed}") if isinstance(parsed, IPv4Address) else parsed
@@ -76,7 +83,8 @@ class Slot:
         )
         for entry in _dicts(settings, "paths"):
             if isinstance(entry.get("prefix"), str):
-                slot.paths.append((entry["prefix"].encode("utf-8", "surrogatepass"), _included(entry)))
+                prefix = entry["prefix"].encode("utf-8", "surrogateescape").rstrip(b"/") + b"/"
+                slot.paths.append((prefix, _included(entry)))
         slot.paths.sort(key=lambda each: -len(each[0]))
         for entry in _dicts(settings, "networks"):
             network = _as_network(entry["cidr"]) if isinstance(entry.get("cidr"), str) else None
@@ -96,7 +104,7 @@ class Slot:
         if CLASS_NAMES[event.RECORD] not in self.classes:
             return False
         if isinstance(event, events.FileOpen | events.FileOpenFailed):
-            return self._admits_access(event.access) and self._admits_path(event.path or b"")
+            return self._admits_access(event.access) and (_is_uncertain(event) or self._admits_path(event.path or b""))
         if isinstance(event, events.NetworkConnect | events.NetworkDatagram):
             return self._admits_address(event.peer_address) and self._admits_port(event.peer_port)
         if isinstance(event, events.NetworkAccept):
@@ -113,8 +121,9 @@ class Slot:
         return not self.access.isdisjoint(wanted)
 
     def _admits_path(self, path: bytes) -> bool:
+        """/etc/ means /etc and what is below, not /etcetera."""
         for prefix, included in self.paths:
-            if path.startswith(prefix):
+            if (path + b"/").startswith(prefix):
                 return included
         return not any(included for _, included in self.paths)
 

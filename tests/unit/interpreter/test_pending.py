@@ -132,3 +132,36 @@ def test_processes_are_followed_though_their_records_are_not_wanted(feed: Any) -
     record(feed, record_open)
     *_, opened = feed.select(slot=1)
     assert opened.process.executable == b"/bin/app"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "flags", "wanted"),
+    [
+        ("/etc", b"/etc", 0, True),
+        ("/etc/", b"/etc", 0, True),
+        ("/etc", b"/etc/passwd", 0, True),
+        ("/etc", b"/etcetera", 0, False),
+        ("/etc/", b"/d/d/d", 1 << 2, True),
+        ("/etc/", b"", 1 << 1, True),
+    ],
+)
+def test_held_paths_are_filtered_as_in_the_kernel(
+    feed: Any, prefix: str, path: bytes, flags: int, wanted: bool
+) -> None:
+    """A prefix is a directory and what is below; a path that is cut or unknown passes."""
+    feed.lifecycle(record_cgroup, id=4242)
+    record(feed, record_open, path, flags=PENDING | flags)
+    feed.request(
+        "configure", slot=1, settings={"events": EVENT_CLASSES, "paths": [{"prefix": prefix, "verdict": "include"}]}
+    )
+    assert any(isinstance(each, events.FileOpen) for each in feed.select(slot=1)) is wanted
+
+
+def test_a_held_relative_name_passes(feed: Any) -> None:
+    """A failed open by a relative name cannot be held against a prefix."""
+    feed.lifecycle(record_cgroup, id=4242)
+    record(feed, record_open, b"shadow", result=-13)
+    feed.request(
+        "configure", slot=1, settings={"events": EVENT_CLASSES, "paths": [{"prefix": "/etc/", "verdict": "include"}]}
+    )
+    assert any(isinstance(each, events.FileOpenFailed) for each in feed.select(slot=1))
