@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from fixtures.recordings import Recording, cgroup2_mount
 
-from podcorder_agent.interpreter.events import FileOpen, NetworkListen, ProcessExec, ProcessExit, SessionStart
+from podcorder_agent.control.client import ControlClient, ControlError
+from podcorder_agent.interpreter.events import FileOpen, Finding, NetworkListen, ProcessExec, ProcessExit, SessionStart
 
 Record = Callable[..., Recording]
 
@@ -16,7 +19,7 @@ Record = Callable[..., Recording]
 def test_leaving_the_cgroup_does_not_leave_the_recording(record: Record) -> None:
     """A process that moves to a cgroup nobody selected stays in its session, and so does all it starts."""
     elsewhere = cgroup2_mount() / "cgroup.procs"
-    listen = "import socket; socket.create_server((\"127.0.0.1\", 0))"
+    listen = 'import socket; socket.create_server(("127.0.0.1", 0))'
     script = f"echo $$ > {elsewhere}; /bin/echo outside; (cat /etc/hostname; python3 -c '{listen}')"
     recording = record()
     recording.select()
@@ -55,3 +58,58 @@ def test_threads_that_end_together_are_one_end(record: Record, workloads: Path) 
     ends = Counter((event.process.tgid, event.process.start) for event in recording.events(ProcessExit))
     assert len(ends) == 3002
     assert set(ends.values()) == {1}
+
+
+DEEP = """
+import os, sys
+os.chdir(sys.argv[1])
+for name in ["usr", "lib"] + ["d"] * int(sys.argv[2]):
+    os.mkdir(name)
+    os.chdir(name)
+open("secret", "w").close()
+"""
+
+
+@pytest.mark.parametrize("paths", [[("/", "exclude")], [("/usr/", "exclude"), ("/d/", "exclude")], [("{}", "include")]])
+def test_a_path_too_deep_to_be_read_passes_every_filter(
+    record: Record, tmp_path: Path, paths: list[tuple[str, str]]
+) -> None:
+    """What is left of a path without its front is held against no prefix: depth hides no file, and the flag is set."""
+    recording = record()
+    chosen = [{"prefix": prefix.format(tmp_path), "verdict": verdict} for prefix, verdict in paths]
+    recording.select(["open"], paths=chosen)
+    recording.cgroup.run("python3", "-S", "-c", DEEP, tmp_path, "70")
+    recording.stop()
+    (opened,) = recording.events(FileOpen, lambda event: event.path.endswith(b"/secret"))
+    assert opened.flags == ["truncated"]
+
+
+def test_the_exporter_may_have_itself_ignored_alone(record: Record) -> None:
+    """A taken over exporter cannot switch a process's recording off; root can, and that is told."""
+    uid = 61_110
+    recording = record(arguments=["--exporter-uid", str(uid), "--exporter-gid", str(uid)])
+    recording.journal.parent.parent.chmod(0o755)
+    recording.journal.parent.chmod(0o755)
+    recording.journal.chmod(0o755)
+    recording.select()
+    shell = recording.cgroup.start(["/bin/sh", "-c", "/bin/true; read word; /bin/echo hidden"], stdin=-1)
+    asked = os.fork()
+    if not asked:
+        try:
+            os.setgid(uid)
+            os.setuid(uid)
+            client = ControlClient(recording.journal / "control.sock", "exporter")
+            client.ignore(os.getpid())
+            with pytest.raises(ControlError, match="own"):
+                client.ignore(shell.pid)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(asked, 0)[1] == 0
+    recording.client.flush()
+    recording.client.ignore(shell.pid)
+    shell.communicate("word\n", timeout=10)
+    recording.stop()
+    assert not recording.events(ProcessExec, lambda event: event.arguments == [b"/bin/echo", b"hidden"])
+    (finding,) = recording.events(Finding, lambda event: event.subject == "ignore")
+    assert str(shell.pid) in finding.message

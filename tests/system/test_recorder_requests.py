@@ -58,12 +58,20 @@ def test_requests_are_journaled_before_they_are_done(record: Record) -> None:
     recording = record()
     recording.select(["exec"])
     recording.client.fact("pod", {"name": "web"})
+    recording.client.ignore(os.getpid())
     recording.client.exclude(recording.cgroup.id)
     recording.client.health()
     recording.client.flush()
     recording.stop()
     requests = read_journal(recording.journal).requests
-    assert [each["request"]["kind"] for each in requests] == ["configure", "select", "fact", "exclude", "stop"]
+    assert [each["request"]["kind"] for each in requests] == [
+        "configure",
+        "select",
+        "fact",
+        "ignore",
+        "exclude",
+        "stop",
+    ]
     assert {each["peer_uid"] for each in requests} == {os.getuid()}
 
 

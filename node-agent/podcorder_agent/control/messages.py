@@ -28,7 +28,7 @@ SLOT_COUNT = 64
 SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
 
-JOURNALED = frozenset({"configure", "select", "exclude", "pending", "fact", "stop"})
+JOURNALED = frozenset({"configure", "select", "exclude", "pending", "ignore", "fact", "stop"})
 """Kinds of request that are written to the journal before they are acted on."""
 
 Message = dict[str, Any]

@@ -303,6 +303,9 @@ class Interpreter:
                 self._select(request, frame, events)
             case "exclude" if type(request.get("cgroup_id")) is int:
                 self._exclude(request["cgroup_id"], frame, events)
+            case "ignore" if type(request.get("tgid")) is int and request["tgid"] in self.sessions.keys:
+                message = f"The recorder was asked not to record process {request['tgid']} of a session any more."
+                events.append(report_finding(frame, f"ignore.{request['tgid']}", "ignore", message))
         return True
 
     def _configure(self, request: dict[str, Any], frame: Frame, events: list[Event]) -> bool:

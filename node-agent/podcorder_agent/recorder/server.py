@@ -30,8 +30,9 @@ Handler = Callable[[int, int, str, Message], Message]
 class Connection:
     """One peer."""
 
-    def __init__(self, connected: socket.socket, uid: int) -> None:
+    def __init__(self, connected: socket.socket, pid: int, uid: int) -> None:
         self.socket = connected
+        self.pid = pid
         self.uid = uid
         self.name = ""
         self.decoder = Decoder()
@@ -94,11 +95,11 @@ class ControlServer:
         except OSError:
             return  # gone again
         connected.setblocking(False)
-        _, uid, _ = _PEER_CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        pid, uid, _ = _PEER_CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if uid not in self._uids or len(self._connections) >= CONNECTIONS:
             connected.close()
             return
-        self._connections[connected.fileno()] = Connection(connected, uid)
+        self._connections[connected.fileno()] = Connection(connected, pid, uid)
         self._poller.register(connected.fileno(), select.EPOLLIN)
 
     def _receive(self, connection: Connection, handler: Handler) -> bool:
@@ -132,6 +133,8 @@ class ControlServer:
                 return encode_message({"number": number, "ok": True, **fields})
             if not connection.name:
                 raise MessageError("the first request must be `hello`")
+            if kind == "ignore" and connection.uid not in (0, os.getuid()) and message["tgid"] != connection.pid:
+                raise MessageError("only root may have another process than its own ignored")
             known = self._answers_of(connection.name)
             if number in known:
                 return known[number]
