@@ -80,7 +80,7 @@ def exit_codes_page() -> str:
         2: "The command line was not understood.",
         126: "The command to record is no program that can be executed.",
         127: "The command to record was not found.",
-        130: "Ctrl-C ended `podcorder` itself.",
+        130: "Ctrl-C, or another signal that asks it to, ended `podcorder` itself.",
     }
     for error in error_classes():
         if "exit_code" in vars(error):

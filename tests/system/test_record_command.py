@@ -156,6 +156,32 @@ def test_a_half_that_is_killed_is_started_again(half: str, tmp_path: Path) -> No
         assert len(found) >= 1009
 
 
+@pytest.mark.usefixtures("clean")
+def test_the_halves_end_with_a_podcorder_that_is_killed(tmp_path: Path) -> None:
+    """kill -9 of podcorder leaves no process behind; what stays pinned, doctor removes."""
+    main = [sys.executable, "-c", "from podcorder_agent.cli import main; raise SystemExit(main())"]
+    recording = subprocess.Popen(
+        [*main, "record", "--journal", str(tmp_path / "journal"), "--", "/bin/sh", "-c",
+         f"echo $$ > {tmp_path}/pid; mv {tmp_path}/pid {tmp_path}/seen; exec sleep 600"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + SECONDS
+    while not (tmp_path / "seen").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    left = [child_of(recording.pid, f"podcorder_agent.{half}") for half in ("recorder", "delivery")]
+    while Path(f"/proc/{left[1]}").stat().st_uid == 0:  # until the exporter has let go of its privileges
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    recording.kill()
+    recording.wait()
+    os.kill(int((tmp_path / "seen").read_text()), signal.SIGKILL)
+    while any(Path(f"/proc/{pid}/cgroup").exists() for pid in left):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert podcorder("doctor", "--clean").returncode == 0
+
+
 def child_of(parent: int, module: str) -> int:
     """The pid of the child that runs a module."""
     for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():

@@ -17,7 +17,7 @@ from podcorder_agent.cli import doctors, filters, recordings, sources, tables, t
 from podcorder_agent.cli.children import Unstartable
 from podcorder_agent.cli.errors import MachineUnfit, NothingSelected, NotRoot, SessionAmbiguous, SessionUnknown
 from podcorder_agent.cli.halves import EXPORT
-from podcorder_agent.cli.rows import Row, to_json
+from podcorder_agent.cli.rows import Row, quoted, to_json
 from podcorder_agent.cli.sources import Journal, OtlpFile
 from podcorder_agent.cli.terminals import counted, out_style, printable, style_of
 from podcorder_agent.cli.timelines import Session, Timeline
@@ -253,10 +253,17 @@ def report(outcome: recordings.Outcome, order: recordings.Order, output: str) ->
         say(f"{counted(outcome.left, 'process')} of the command still running, no longer recorded")
     if outcome.unwritten is not None:
         say(f"not all is in the journal: {outcome.unwritten}")
-        say(f"what is missing waits in the kernel: podcorder record --journal {order.journal} -- true fetches it")
+        say(f"what is missing waits in the kernel: when that is mended, {go_on(order)} fetches it")
     elif outcome.trouble is not None:
         say(f"not all was delivered, the journal has it: {outcome.trouble}")
+        say(f"when that is mended, {go_on(order)} delivers the rest")
     say(f"journal {order.journal}" + (f", OTLP {order.target}" if order.target else ""))
+
+
+def go_on(order: recordings.Order) -> str:
+    """The command that goes on with a recording's journal."""
+    to = ["--otlp", order.target] if order.target else []
+    return " ".join(map(quoted, ["podcorder", "record", "--journal", str(order.journal), *to, "--", "true"]))
 
 
 def open_source(journal: Path | None, otlp: Path | None) -> Journal | OtlpFile:

@@ -89,8 +89,10 @@ def draw(report: dict[str, Any], style: Style) -> Iterator[str]:
     yield style.paint("Capabilities, each rung loaded and attached with CAP_BPF and CAP_PERFMON alone", "bold")
     if not report["rungs"]:
         yield "  not tried: mend the above first"
+    reached = {each["capability"] for each in report["rungs"] if each["ok"]}
     for rung in report["rungs"]:
-        yield f"  {mark(rung['ok'])} {rung['capability']:<16} {rung['rung']:<12} {' '.join(rung['reason'].split())}"
+        sign = mark(rung["ok"], rung["capability"] in reached)
+        yield f"  {sign} {rung['capability']:<16} {rung['rung']:<12} {' '.join(rung['reason'].split())}"
     yield style.paint("Recordings", "bold")
     for pins in report["running"]:
         yield f"  under way: {pins}"

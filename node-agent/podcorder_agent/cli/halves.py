@@ -117,9 +117,13 @@ class Half:
 
     def said(self) -> list[str]:
         """The lines of its stderr so far."""
-        with open(self.log, "rb") as log:
-            log.seek(self._said)
-            return [each for each in log.read().decode(errors="replace").splitlines() if each.strip()]
+        try:
+            with open(self.log, "rb") as log:
+                log.seek(self._said)
+                text = log.read().decode(errors="replace")
+        except OSError:
+            return []  # somebody removed the journal
+        return [each for each in text.splitlines() if each.strip()]
 
     def terminate(self, seconds: float = STOP_SECONDS) -> int:
         """Asks it to end and waits; one that does not is killed: nothing is lost by that, the journal has it."""

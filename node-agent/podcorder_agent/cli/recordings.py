@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ SLOT = 0
 PENDING_SECONDS = 60
 LIVE_SECONDS = 0.5
 WATCH_SECONDS = 0.05
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVIVALS = 8
 """How often a half that was killed is started again; whoever kills oftener than that means it."""
 
@@ -83,9 +84,17 @@ class Recording:
         halves.make_journal(order.journal)
         halves.mount_bpffs()
         outcome = Outcome(0, time.time_ns())
-        self._recorder, _ = halves.start_recorder(order.journal, order.ring_size)
+        with uninterrupted() as mask:
+            self._recorder, _ = halves.start_recorder(order.journal, order.ring_size)
+            self._record(root, program, outcome, mask)
+        return outcome
+
+    def _record(self, root: Path, program: str, outcome: Outcome, mask: set[signal.Signals]) -> None:
+        """With the recorder at work. Only here an interrupt is one: it must find what there is to be ended."""
+        order = self._order
         client = ControlClient(order.journal / SOCKET_NAME, f"cli-{os.getpid()}")
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             client.hello()
             settings = compile_settings(order.policy)
             self._check(client.configure(SLOT, dict(settings)))
@@ -98,9 +107,9 @@ class Recording:
             else:
                 self._wait(client)
         finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
             self._end_line()
             self._stop(client, outcome)
-        return outcome
 
     def _run_command(self, client: ControlClient, root: Path, program: str, outcome: Outcome) -> None:
         cgroup = CommandCgroup(root, f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
@@ -125,11 +134,10 @@ class Recording:
 
     def _wait(self, client: ControlClient) -> None:
         """Until Ctrl-C or SIGTERM."""
-        watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
             self._say("recording this machine's containers; Ctrl-C ends it")
-            while signal.sigtimedwait(watched, WATCH_SECONDS) is None:
+            while signal.sigtimedwait(INTERRUPTS, WATCH_SECONDS) is None:
                 self._tick(client, live=True)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -146,7 +154,7 @@ class Recording:
                 self._revivals += 1
                 self._say("the exporter was killed: it is started again")
                 self._exporter = halves.start_exporter(order.journal, order.target)
-        except PodcorderError as error:
+        except (PodcorderError, OSError) as error:
             self._revivals = REVIVALS
             self._say(str(error))
 
@@ -207,6 +215,27 @@ class Recording:
             outcome.unwritten = None  # what the flush could not write, the recorder did in the end
         finally:
             client.close()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[set[signal.Signals]]:
+    """Keeps Ctrl-C and its kin waiting, and lets all of them end podcorder as Ctrl-C does; with the mask from before.
+
+    One that comes when everything is ended already is forgotten: the person gets the timeline.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    handlers = {each: signal.getsignal(each) for each in INTERRUPTS}
+    for each, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(each, signal.default_int_handler)
+    try:
+        yield {signal.Signals(each) for each in mask}
+    finally:
+        while signal.sigtimedwait(INTERRUPTS, 0) is not None:
+            pass
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def describe_counters(counters: dict[str, Any]) -> str:

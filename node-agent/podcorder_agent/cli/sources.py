@@ -126,9 +126,13 @@ class OtlpFile:
 def parse_line(line: bytes) -> Iterator[Row]:
     """The rows of one ExportLogsServiceRequest in the OTLP/JSON mapping; records of others are left out.
 
+    A collector may write traces and metrics into the same file: such lines have no rows.
     Raises ValueError, KeyError, TypeError or AttributeError for what is none.
     """
-    for resource in json.loads(line)["resourceLogs"]:
+    request = json.loads(line)
+    if "resourceSpans" in request or "resourceMetrics" in request:
+        return
+    for resource in request["resourceLogs"]:
         for scope in resource.get("scopeLogs", ()):
             for record in scope.get("logRecords", ()):
                 name = record.get("eventName", "")

@@ -22,7 +22,8 @@ CROWD = 20
 SHOWN = 3
 
 DEEPEST = 60
-"""Levels drawn."""
+"""Levels drawn, where they leave COMMAND_COLUMNS of the terminal's width."""
+COMMAND_COLUMNS = 50
 
 VERBS = {"read_write": "read+write"}
 
@@ -84,6 +85,8 @@ class _Drawing:
         self._notices = sorted(notices, key=lambda row: row.time)
         self._style = style
         self._lines = _UNICODE if style.unicode else _ASCII
+        room = DEEPEST if style.width is None else (style.width - COMMAND_COLUMNS) // len(self._lines.empty)
+        self._deepest = max(4, min(DEEPEST, room))
         self._begun_here: Process | None = None
         """The root of a command: until its exec it was podcorder, and that time is not the command's."""
 
@@ -103,7 +106,7 @@ class _Drawing:
 
     def _level(self, items: list[Process | Row], indent: str, noticed: Process | None = None) -> Iterator[str]:
         """The items of one level; `noticed` is the process below which the notices go."""
-        if len(indent) > DEEPEST * len(self._lines.empty):
+        if len(indent) > self._deepest * len(self._lines.empty):
             count = sum(1 + descendants(each) for each in items if isinstance(each, Process))
             yield f"{indent}{self._lines.last}{self._lines.more} {counted(count, 'process')} deeper"
             return

@@ -47,6 +47,12 @@ class ObjectMissing(PodcorderError):
     exit_code = 16
 
 
+class BtfMissing(PodcorderError):
+    """The kernel does not describe its types, by which programs are adapted to it."""
+
+    exit_code = 19
+
+
 class SocketUnusable(PodcorderError):
     """The control socket could not be made."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.errors import LoadRefused, ObjectMissing
+from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, ObjectMissing
 from podcorder_agent.recorder.ladders import Capability, Rung
 from podcorder_agent.recorder.pins import Pins, remove_tree
 from podcorder_agent.recorder.preemption import preemption_refusal
@@ -20,6 +20,8 @@ HANDLERS_MAP = "syscall_handlers"
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 """Directory of the objects by machine, as `uname` names it."""
 _TRIAL_RING_BYTES = 256 * 1024
+NO_BTF = "failed to find valid kernel BTF"
+"""What libbpf says of a kernel without BTF."""
 EVENTS_MAP = "events"
 SCRATCH_SUFFIX = "_scratch"
 """Plain arrays of this name are indexed by CPU: a per-CPU array's values end at 32 KiB."""
@@ -55,6 +57,8 @@ class CoreLoader:
                 opened.load()
         except OSError as error:
             reason = libbpf.explanation(str(error))
+            if NO_BTF in reason:
+                raise BtfMissing("This kernel has no BTF: boot one built with CONFIG_DEBUG_INFO_BTF=y.") from None
             raise LoadRefused(f"The BPF maps cannot be made ({reason}): run `podcorder doctor`.") from None
 
     def attach(self, capability: Capability, rung: Rung, pins: Pins, ring_bytes: int) -> None:

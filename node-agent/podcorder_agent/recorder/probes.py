@@ -88,7 +88,12 @@ def check_machine() -> list[Check]:
         _check("btf", BTF.exists(), str(BTF), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
         _check("libbpf", not library_remedy, library, library_remedy),
         _check("bpffs", bool(mount_points("bpf")), str(BPFFS), f"mount -t bpf bpf {BPFFS}"),
-        _check("cgroup2", unified is not None, str(unified), "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"),
+        _check(
+            "cgroup2",
+            unified is not None,
+            str(unified or "not mounted"),
+            "mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
+        ),
         _check(
             "tracefs",
             bool(mount_points("tracefs")),

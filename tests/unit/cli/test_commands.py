@@ -119,6 +119,18 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_traces_and_metrics_beside_the_logs_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A collector that writes all it gets into one file writes one that can be read."""
+    path = tmp_path / "e.jsonl"
+    record = {"eventName": "podcorder.finding", "timeUnixNano": "1"}
+    requests = [{"resourceSpans": []}, {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}]
+    path.write_text("".join(json.dumps(each) + "\n" for each in [*requests, {"resourceMetrics": []}]))
+    assert main(["events", "--otlp", str(path), "--output", "json"]) == 0
+    output, errors = capsys.readouterr()
+    assert [json.loads(line)["event_name"] for line in output.splitlines()] == ["podcorder.finding"]
+    assert errors == ""
+
+
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     """Help of every command shows how it is used."""
     for command in ("record", "events", "sessions", "show"):
