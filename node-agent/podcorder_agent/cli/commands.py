@@ -17,9 +17,10 @@ from podcorder_agent.cli import doctors, filters, recordings, sources, tables, t
 from podcorder_agent.cli.children import Unstartable
 from podcorder_agent.cli.errors import MachineUnfit, NothingSelected, NotRoot, SessionAmbiguous, SessionUnknown
 from podcorder_agent.cli.halves import EXPORT
-from podcorder_agent.cli.rows import Row, quoted, to_json
+from podcorder_agent.cli.reports import report, say, stop_printing
+from podcorder_agent.cli.rows import Row, to_json
 from podcorder_agent.cli.sources import Journal, OtlpFile
-from podcorder_agent.cli.terminals import counted, out_style, printable, style_of
+from podcorder_agent.cli.terminals import out_style, style_of
 from podcorder_agent.cli.timelines import Session, Timeline
 from podcorder_agent.delivery.file import FileTransport
 from podcorder_agent.delivery.settings import FILE, read_settings
@@ -57,11 +58,6 @@ def ring_size(text: str) -> int:
     if size < 4096 or size & (size - 1) or size > 1 << 30:
         raise ValueError(f"{text!r} is no size of a ring: write a power of two from 4K to 1G, such as 8M")
     return size
-
-
-def say(sentence: str) -> None:
-    """A word to the person, beside the output."""
-    click.echo(f"podcorder: {printable(sentence)}", err=True)
 
 
 output_option = click.option(
@@ -231,41 +227,6 @@ def prepare_target(otlp: str | None, journal: Path) -> str | None:
     return otlp
 
 
-def report(outcome: recordings.Outcome, order: recordings.Order, output: str) -> None:
-    """What was recorded: timelines or events, and where it lies."""
-    journal = Journal(order.journal)
-    rows = (row for row in journal.rows() if row.time >= outcome.began)
-    if output == "json":
-        for row in rows:
-            click.echo(to_json(row))
-    else:
-        timeline = Timeline(rows)
-        for session in timeline.sessions.values():
-            if session.kind == "Setup":
-                continue  # the runtime's, not the container's: `podcorder show` has it
-            for line in trees.draw(timeline, session, out_style()):
-                click.echo(line)
-        lost = sum(row.number("podcorder.gap.count") or 0 for row in timeline.notices)
-        say(f"recorded {tables.describe_kinds(timeline.kinds)}; lost {lost:,}")
-    if journal.damage:
-        say(journal.damage)
-    if outcome.left:
-        say(f"{counted(outcome.left, 'process')} of the command still running, no longer recorded")
-    if outcome.unwritten is not None:
-        say(f"not all is in the journal: {outcome.unwritten}")
-        say(f"what is missing waits in the kernel: when that is mended, {go_on(order)} fetches it")
-    elif outcome.trouble is not None:
-        say(f"not all was delivered, the journal has it: {outcome.trouble}")
-        say(f"when that is mended, {go_on(order)} delivers the rest")
-    say(f"journal {order.journal}" + (f", OTLP {order.target}" if order.target else ""))
-
-
-def go_on(order: recordings.Order) -> str:
-    """The command that goes on with a recording's journal."""
-    to = ["--otlp", order.target] if order.target else []
-    return " ".join(map(quoted, ["podcorder", "record", "--journal", str(order.journal), *to, "--", "true"]))
-
-
 def open_source(journal: Path | None, otlp: Path | None) -> Journal | OtlpFile:
     """What to read from. Raises PodcorderError."""
     if journal is not None and otlp is not None:
@@ -424,8 +385,3 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         stop_printing()
         return 0
-
-
-def stop_printing() -> None:
-    """Whoever read us has seen enough; the interpreter's own flush at exit must not complain either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
