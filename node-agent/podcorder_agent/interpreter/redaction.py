@@ -4,7 +4,7 @@ A cheap search over the whole command line decides whether the detailed work is 
 secret alone: the flag, the name of the variable and the scheme of a header stay, so that a command can still be read.
 
 Python's `re` cannot be interrupted. What bounds its work: the defaults are written to take linear time; patterns of
-users that nest repetitions are refused, and see no more than `WINDOW` bytes at once (windows overlap by `OVERLAP`, so a
+users that repeat a choice are refused, and see no more than `WINDOW` bytes at once (windows overlap by `OVERLAP`, so a
 secret that is found only by text further away than that is missed).
 """
 
@@ -74,6 +74,8 @@ _SHORT_FLAGS = {b"sshpass": b"-p", b"redis-cli": b"-a", b"ldapsearch": b"-w", b"
 _DATABASE = re.compile(rb"(?:mysql|mariadb)[\w-]{0,16}").fullmatch
 
 
+_FEW = 3
+"""Repetitions of a group that may hold others."""
 _REST = re.compile(rb"\S*")
 
 
@@ -87,8 +89,8 @@ class Pattern:
             self.compiled = re.compile(text.encode("utf-8", "surrogatepass"))
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(str(error)) from None
-        if _nests_repetitions(text):
-            raise ValueError("it repeats something that repeats itself, which can take for ever")
+        if _repeats_a_choice(text):
+            raise ValueError("it repeats something that can match in several ways, which can take for ever")
 
     def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
         """Where it matches, window by window; a match at a window's end goes on to the end of the word."""
@@ -102,17 +104,19 @@ class Pattern:
                     yield start + first, start + last
 
 
-def _nests_repetitions(text: str) -> bool:
-    """Whether an unbounded repetition stands inside another one, such as (a+)+ ."""
+def _repeats_a_choice(text: str) -> bool:
+    """Whether something that can match in more than one way is repeated, such as (a+)+ or (a|ab)* : where the rest then
+    fails, every combination of the ways is tried. An alternative of single characters is one way."""
     parser: Any = getattr(re, "_parser")  # noqa: B009  the only parser of this syntax there is
-    limit = parser.MAXREPEAT
 
     def walk(node: Any, inside: bool) -> bool:
         if isinstance(node, parser.SubPattern | list | tuple):
-            if isinstance(node, tuple) and len(node) == 2 and str(node[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
-                _, high, repeated = node[1]
-                unbounded = high is limit or high > 64
-                return (inside and unbounded) or walk(repeated, inside or unbounded)
+            if isinstance(node, tuple) and len(node) == 2:
+                if str(node[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
+                    low, high, repeated = node[1]
+                    return (inside and low != high) or walk(repeated, inside or high > _FEW)
+                if inside and str(node[0]) == "BRANCH":
+                    return True
             return any(walk(each, inside) for each in node)
         return False
 

@@ -98,12 +98,27 @@ def test_a_long_secret_is_taken_out_whole() -> None:
     assert redact(b"app", value, redaction=own) == ([b"app", b"a " * 1000 + b"pin:[redacted] tail"], 1)
 
 
-@pytest.mark.parametrize("pattern", ["(", "(a+)+$", "(?:(x*)y)*", "a{99999999999999999999}", "x" * 5000])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(", "a{99999999999999999999}", "x" * 5000),
+        *("(a+)+$", "(?:(x*)y)*", r"(\w\w|\w)+!", "(a?a?)+b", "(a{1,64})+b", "(?:ab|a|b)*!", "((?:a|ab){2,9}){4}"),
+    ],
+)
 def test_a_bad_pattern_is_reported_and_not_used(pattern: str) -> None:
     """Patterns that do not compile, or could run for ever, are named in one sentence each."""
     own = Redaction(patterns=[pattern])
     assert len(own.problems) == 1
     assert redact(b"app", b"--password=x", redaction=own) == ([b"app", b"--password=[redacted]"], 1)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"(?i)--api-key[= ](\S+)", r"(?:a|b|[0-9])+", r"(?:[a-z]{1,24}-){0,3}key=(\S+)", r"(\d+\.){3}\d+", "a?b+c*"],
+)
+def test_a_pattern_that_repeats_no_choice_is_used(pattern: str) -> None:
+    """Repetitions beside each other, of single characters, or few of them, are no reason to refuse."""
+    assert Redaction(patterns=[pattern]).problems == []
 
 
 @pytest.mark.parametrize(
