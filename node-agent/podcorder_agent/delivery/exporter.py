@@ -23,6 +23,7 @@ from podcorder_agent.delivery.senders import Sender, Stop, Tally
 from podcorder_agent.delivery.transports import Transport
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.interpreter.events import Event, RecordingGap
+from podcorder_agent.interpreter.reports import report_damage
 from podcorder_agent.journal import Frame, Position, Reader, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ class Exporter:
         self._records: list[bytes] = []
         self._events: list[Event] = []
         self._size = 0
+        self._rejected = 0
+        """Damaged frames that gaps have told of."""
         self._position: Position | None = start
         self._acknowledged: Position | None = start
         self._candidates: list[tuple[Position, dict[str, Any]]] = []
@@ -122,6 +125,9 @@ class Exporter:
             self._origin = segment.boot_id, segment.node
             resource = resources.describe(segment.node, segment.boot_id, self._environment)
             self._preamble = self._transport.codec.preamble(resource, resources.SCOPE, __version__)
+        if self.reader.rejected > self._rejected:
+            self._rejected = self.reader.rejected
+            self._add([report_damage(frame)], self._encoder.observed(frame.time + segment.anchor_ns))
         self._add(self.interpreter.interpret(frame), self._encoder.observed(frame.time + segment.anchor_ns))
         self._position = frame.end
         self._lag_since = frame.time

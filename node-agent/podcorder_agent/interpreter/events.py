@@ -330,7 +330,7 @@ class RecordingGap(Event):
     reason: str | None = attribute(
         "podcorder.gap.reason",
         "Why: ring_full, no_recorder, throttled, pending, scratch_busy, map_full, skipped (the kernel ran no program), "
-        "journal_dropped, power_loss, undecodable, state_unreadable or unexplained.",
+        "journal_dropped, journal_damaged, power_loss, undecodable, state_unreadable or unexplained.",
     )
     count: int | None = attribute("podcorder.gap.count", "How many records; absent where it cannot be known.")
     first: int | None = attribute("podcorder.gap.first", "Unix time of the earliest possible loss, ns.")

@@ -45,6 +45,13 @@ def report_state(frame: Frame) -> RecordingGap:
     return gap
 
 
+def report_damage(frame: Frame) -> RecordingGap:
+    """Damage in the journal was passed over before this frame; what it took nobody can count."""
+    gap = RecordingGap(f"gap.damaged.{name_place(frame)}", when(frame))
+    gap.reason, gap.last = "journal_damaged", gap.time
+    return gap
+
+
 def report_given_up(held: Held, frame: Frame) -> list[RecordingGap]:
     """Held records nobody asked for in time are lost, and counted."""
     gaps = []

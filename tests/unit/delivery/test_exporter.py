@@ -214,3 +214,21 @@ def test_observers_see_every_frame(recorder: UnprivilegedRecorder, receiver: Rec
         FrameKind.RECORDS,
         FrameKind.RECORDS,
     ]
+
+
+def test_damage_in_the_journal_is_a_gap(tmp_path: Path, receiver: Receiver) -> None:
+    """A frame whose bytes were changed is passed over and told of, once, with no count; the others arrive."""
+    frames = make_frames(*((FrameKind.RECORDS, ring(record_open(sequence=each))) for each in (1, 2, 3)))
+    write_journal(tmp_path / "journal", frames)
+    (segment,) = (tmp_path / "journal").glob("*.segment")
+    data = bytearray(segment.read_bytes())
+    data[frames[1].position.offset + 40] ^= 1
+    segment.write_bytes(data)
+    for _ in range(2):  # nobody acknowledges: the same is sent again, under the same ids
+        make_exporter(tmp_path / "journal", receiver.url)[0].run(once=True)
+    records = [each for _, _, request in receiver.seen for each in log_records(request)]
+    gaps = [each for each in records if each.event_name == "podcorder.recording.gap"]
+    assert [read_attribute(each, "podcorder.gap.reason") for each in gaps] == ["journal_damaged"] * 2
+    assert not any(attribute.key == "podcorder.gap.count" for each in gaps for attribute in each.attributes)
+    assert len({read_attribute(each, "podcorder.record.id") for each in gaps}) == 1
+    assert sum(each.event_name == "podcorder.file.open" for each in records) == 4
