@@ -17,6 +17,10 @@ DISTINCT = 4096
 """Different files, peers and failures remembered of one process; what comes on top is counted."""
 
 
+LATE = "network.connect"
+"""The outcome of a connect may come when its process has gone: the socket is closed after the exit."""
+
+
 @dataclass(slots=True, eq=False)
 class Process:
     """A process and what it did; a pid that is used again is another process."""
@@ -118,7 +122,7 @@ class Timeline:
 
     def _process(self, session: Session, pid: int, row: Row) -> Process:
         found = session.alive.get(pid)
-        if found is not None and (found.ended is None or row.time <= found.ended.time):
+        if found is not None and (found.ended is None or row.time <= found.ended.time or row.kind == LATE):
             return found
         parent_pid = row.number("process.parent_pid")
         parent = session.alive.get(parent_pid) if parent_pid is not None and parent_pid != pid else None

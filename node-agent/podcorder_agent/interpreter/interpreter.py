@@ -240,7 +240,7 @@ class Interpreter:
                 cause = self._cause(f"container.{cgroup_id}.{time}", time)
                 self.sessions.end_container(cgroup_id, cause, events)
                 selection = self.selections.chosen.pop(cgroup_id, None)
-                if selection is not None:
+                if selection is not None and selection.is_container:
                     events.append(ContainerEnd(f"{cause.id}.end", cause.time, container=selection.container))
 
     def _cause(self, identity: str, time: int) -> Cause:
@@ -331,7 +331,7 @@ class Interpreter:
         selection, new = found
         container = selection.container
         held = self.pending.release(container.cgroup_id)
-        if new:
+        if new and selection.is_container:
             events.append(start_container(frame, container, held))
         else:
             self.sessions.refresh(container.cgroup_id)
@@ -341,7 +341,7 @@ class Interpreter:
     def _exclude(self, cgroup_id: int, frame: Frame, events: list[Event]) -> None:
         self.withheld += len(self.pending.release(cgroup_id).records)
         ended = self.selections.exclude(cgroup_id, frame.time)
-        if ended is not None:
+        if ended is not None and ended.is_container:
             events.append(end_container(frame, ended.container))
 
     def _act_on_note(self, note: dict[str, Any], frame: Frame, events: list[Event]) -> bool:
@@ -376,7 +376,9 @@ class Interpreter:
         for container_id in list(self.pending.containers):
             events += report_given_up(self.pending.release(container_id), frame)
         events += self.account.settle(frame.time)
-        events += [end_container(frame, each.container) for each in self.selections.chosen.values()]
+        events += [
+            end_container(frame, each.container) for each in self.selections.chosen.values() if each.is_container
+        ]
         self.selections.chosen.clear()
 
     def _report_capabilities(self, told: object, frame: Frame, events: list[Event]) -> None:

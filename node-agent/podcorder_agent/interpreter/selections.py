@@ -31,6 +31,11 @@ class Selection:
     rooted: bool = False
     """Whether a session began in it."""
 
+    @property
+    def is_container(self) -> bool:
+        """The cgroup of a command is none, and has no events of its own."""
+        return self.kind is not SessionKind.COMMAND
+
 
 @dataclass(slots=True, frozen=True)
 class Made:

@@ -167,3 +167,11 @@ def test_any_rows_can_be_drawn_on_lines_of_their_own(found: list[tuple[str, int,
     lines = [line for each in timeline.sessions.values() for line in trees.draw(timeline, each, Style())]
     lines += tables.session_table(timeline, list(timeline.sessions.values()), Style())
     assert all(line.isprintable() for line in lines)
+
+
+def test_a_connect_that_ends_after_its_process_is_still_its_own() -> None:
+    """The outcome of a connect may come behind the exit, and makes no process of its own."""
+    late = row("network.connect", 10, 3, 1, network__peer__address="10.0.0.1", network__peer__port=80)
+    timeline = Timeline([ran(10, 1, "nc", "-z"), ended(10, 0, 2), late])
+    (session,) = timeline.sessions.values()
+    assert session.processes == 1

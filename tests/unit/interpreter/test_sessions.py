@@ -9,6 +9,7 @@ from fixtures.journals import SECOND, record_cgroup, record_exec, record_exit, r
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import SessionKind
 from podcorder_agent.interpreter.sessions import MOST_PROCESSES
+from podcorder_agent.journal import FrameKind
 
 PARTIAL, SESSIONLESS = 1 << 6, 1 << 7
 
@@ -168,3 +169,14 @@ def test_processes_are_bounded(feed: Any) -> None:
     sessions = feed.interpreter.sessions
     assert len(sessions.processes) == len(sessions.keys) == MOST_PROCESSES
     assert len(sessions.trees) <= MOST_PROCESSES
+
+
+def test_the_cgroup_of_a_command_is_no_container(feed: Any) -> None:
+    """A Command session begins and ends, and no container event is told of its cgroup."""
+    feed.select(kind="Command")
+    feed.record(record_exec, b"true")
+    feed.record(record_exit)
+    feed.told(FrameKind.NOTE, {"note": "stopped", "unpinned": True})
+    assert feed.all(events.SessionStart)
+    assert not feed.all(events.ContainerStart)
+    assert not feed.all(events.ContainerEnd)
