@@ -46,17 +46,60 @@ static __always_inline int record_accepted(struct sock *sk, __u32 flags)
 	return 0;
 }
 
+/*
+ * Somebody was accepted, or will be, and who cannot be told: recorded by the
+ * socket that listens. No network can be held against it.
+ */
+static __always_inline int record_unknown_peer(struct file *file, __u32 flags)
+{
+	struct network_record record = {};
+	struct sock *sk = sock_of(file);
+	struct subject subject = {};
+
+	if (!sk || !is_tcp(sk))
+		return 0;
+	if (!select_current(&subject, CLASS_ACCEPT) || !read_ends(&record, sk) ||
+	    !wants_port(&subject, record.local_port))
+		return 0;
+	record.protocol = IPPROTO_TCP;
+	record.result = RESULT_UNKNOWN;
+	if (!begin_record(&record.header, &subject, CLASS_ACCEPT, sizeof(record)))
+		return 0;
+	record.header.flags |= RECORD_UNSETTLED | RECORD_UNREADABLE | flags;
+	submit_record(&record.header, sizeof(record));
+	return 0;
+}
+
+/* The descriptor that the call was given. */
+static __always_inline __u32 listening_descriptor(struct pt_regs *regs, bool compat)
+{
+	__u32 descriptor = syscall_argument(regs, 0, compat);
+
+	if (call_of(regs, compat) == CALL_SOCKETCALL &&
+	    bpf_probe_read_user(&descriptor, sizeof(descriptor),
+				(void *)syscall_argument(regs, 1, compat)))
+		return -1;
+	return descriptor;
+}
+
 /* HANDLER_ACCEPT: tail-called by dispatch_syscall, never attached. */
 SEC("tp_btf/sys_exit")
 int record_accept_call(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)ctx[0];
+	bool compat = is_compat(task);
+	__u32 flags = compat ? RECORD_COMPAT : 0;
 	__s64 descriptor = ctx[1];
+	struct sock *sk;
 
 	if (descriptor < 0)
 		return 0;
-	return record_accepted(sock_of(file_at(task, descriptor)),
-			       is_compat(task) ? RECORD_COMPAT : 0);
+	sk = sock_of(file_at(task, descriptor));
+	if (sk && is_tcp(sk))
+		return record_accepted(sk, flags);
+	/* another thread may have closed it already, or put something else there */
+	return record_unknown_peer(file_at(task, listening_descriptor(regs, compat)), flags);
 }
 
 static __always_inline struct io_accept *accept_of(struct io_kiocb *request)
@@ -77,6 +120,7 @@ static __always_inline struct sock *completed(struct io_ring_ctx *ring, __u32 fi
 static __always_inline int record_completion(struct io_ring_ctx *ring, struct io_kiocb *request)
 {
 	struct multishot key = {.ring = (__u64)ring};
+	struct sock *sk;
 	__s32 result;
 
 	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT)
@@ -88,9 +132,10 @@ static __always_inline int record_completion(struct io_ring_ctx *ring, struct io
 	result = BPF_CORE_READ(request, cqe.res);
 	if (result < 0)
 		return 0;
-	return record_accepted(
-		completed(ring, BPF_CORE_READ(accept_of(request), file_slot), result),
-		RECORD_IO_URING);
+	sk = completed(ring, BPF_CORE_READ(accept_of(request), file_slot), result);
+	if (sk && is_tcp(sk))
+		return record_accepted(sk, RECORD_IO_URING);
+	return record_unknown_peer(BPF_CORE_READ(request, cmd.file), RECORD_IO_URING);
 }
 
 /* Kernels whose completion carries the entry itself: it is all that a multishot request leaves. */
@@ -144,38 +189,22 @@ int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
 
 /*
  * A request that asks for no completion on success would leave no trace: it is
- * recorded as it is submitted, by the socket that listens. Whether anybody
- * came, and from where, stays unknown; no network can be held against it.
+ * recorded as it is submitted. Whether anybody came, and from where, stays unknown.
  */
 SEC("tp_btf/io_uring_submit_req")
 int BPF_PROG(record_io_uring_silent_accept, struct io_kiocb *request)
 {
-	struct network_record record = {};
-	struct subject subject = {};
 	struct file *file;
-	struct sock *sk;
 	__u32 fd;
 
 	if (BPF_CORE_READ(request, opcode) != IORING_OP_ACCEPT ||
 	    !(BPF_CORE_READ(request, flags) & REQ_F_CQE_SKIP))
 		return 0;
-	if (!select_current(&subject, CLASS_ACCEPT))
-		return 0;
 	fd = BPF_CORE_READ(request, cqe.fd);
 	file = BPF_CORE_READ(request, flags) & REQ_F_FIXED_FILE ?
 		       direct_file_at(BPF_CORE_READ(request, ctx), fd) :
-		       file_at(subject.task, fd);
-	sk = sock_of(file);
-	if (!sk || !is_tcp(sk) || !read_ends(&record, sk) ||
-	    !wants_port(&subject, record.local_port))
-		return 0;
-	record.protocol = IPPROTO_TCP;
-	record.result = RESULT_UNKNOWN;
-	if (!begin_record(&record.header, &subject, CLASS_ACCEPT, sizeof(record)))
-		return 0;
-	record.header.flags |= RECORD_UNSETTLED | RECORD_UNREADABLE | RECORD_IO_URING;
-	submit_record(&record.header, sizeof(record));
-	return 0;
+		       file_at(bpf_get_current_task_btf(), fd);
+	return record_unknown_peer(file, RECORD_IO_URING);
 }
 
 char LICENSE[] SEC("license") = LICENSE_TEXT;
