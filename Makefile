@@ -13,9 +13,10 @@ PYTEST_ARGS ?=
 CMD ?=
 
 # clang and llvm compile the programs, bpftool looks at them, gcc with its 32-bit half makes the workloads of the tests,
-# bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record.
+# bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record from a busybox,
+# iproute2 gives the network tests a loopback of their own.
 PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
-	liburing-dev bpftrace runc containerd busybox-static
+	liburing-dev bpftrace runc containerd busybox-static iproute2
 
 .PHONY: help
 help: ## Show this list
