@@ -52,6 +52,11 @@ class Decoder:
     def __init__(self) -> None:
         self._held = bytearray()
 
+    @property
+    def held(self) -> int:
+        """Bytes of an unfinished message."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> None:
         self._held += data
 

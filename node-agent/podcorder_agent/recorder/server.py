@@ -16,6 +16,10 @@ from podcorder_agent.recorder.errors import SocketUnusable
 CONNECTIONS = 16
 _READ_BYTES = 256 * 1024
 _OUTGOING_LIMIT = 16 * 1024 * 1024
+_HELLO_LIMIT = 4096
+"""Bytes held of a peer that has not said who it is."""
+_HELD_LIMIT = 20 * 1024 * 1024
+"""Bytes held of all unfinished messages together: one of the largest, and room for small ones."""
 _ANSWERS_KEPT = 64
 """Replies remembered for each client name, so that a repeated number is not done again."""
 _NAMES_KEPT = 64
@@ -116,12 +120,21 @@ class ControlServer:
         try:
             while (message := connection.decoder.next()) is not None:
                 connection.outgoing += self._answer(connection, message, handler)
+            self._check_held(connection)
         except MessageError as error:
             # the stream cannot be trusted any more: one last word
             connection.outgoing += encode_message({"number": None, "ok": False, "error": str(error)})
             self._send(connection)
             return False
         return len(connection.outgoing) <= _OUTGOING_LIMIT
+
+    def _check_held(self, connection: Connection) -> None:
+        """Raises MessageError where half a message is too much to keep."""
+        held = connection.decoder.held
+        if not connection.name and held > _HELLO_LIMIT:
+            raise MessageError("the first request must be `hello`, and short")
+        if held and sum(each.decoder.held for each in self._connections.values()) > _HELD_LIMIT:
+            raise MessageError("too much is under way on other connections: try again later")
 
     def _answer(self, connection: Connection, message: Message, handler: Handler) -> bytes:
         number = message.get("number")

@@ -158,3 +158,35 @@ def test_connections_are_bounded(serve: Callable[..., Served]) -> None:
                 break
         except ControlUnreachable:
             assert time.monotonic() < deadline, "closed connections still count"
+
+
+def announce(length: int) -> bytes:
+    return length.to_bytes(4, "big")
+
+
+def test_a_peer_without_a_name_may_not_hold_much(serve: Callable[..., Served]) -> None:
+    """Half a message that is longer than any `hello` ends the connection of a peer that has not said hello."""
+    served = serve()
+    with served.connect() as connected:
+        connected.sendall(announce(1 << 20) + b" " * 8192)
+        assert b"hello" in connected.recv(4096)
+        assert connected.recv(4096) == b""
+
+
+def test_half_messages_are_bounded_together(serve: Callable[..., Served]) -> None:
+    """Peers that leave large messages unfinished cannot make the recorder hold more than one of the largest."""
+    served = serve()
+    peers = [served.connect() for _ in range(3)]
+    refused = 0
+    for number, peer in enumerate(peers):
+        peer.sendall(request(1, "hello", name=f"peer-{number}"))
+        assert b'"ok":true' in peer.recv(4096)
+        try:
+            peer.sendall(announce(15 << 20) + b" " * (12 << 20))
+        except OSError:
+            refused += 1
+    assert refused == 2, "one of 12 MiB fits, and no second"
+    with ControlClient(served.path, "another") as client:
+        assert client.fact("still", 1)["ok"]
+    for peer in peers:
+        peer.close()
