@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from podcorder_agent.interpreter.events import (
     ProcessFork,
     RecordingGap,
 )
+from podcorder_agent.recorder import libbpf
 
 Record = Callable[..., Recording]
 
@@ -156,3 +159,28 @@ def test_a_throttled_slot_says_what_it_left_out(record: Record, workloads: Path)
     losses = assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES)
     assert losses["open"] > 0
     assert {event.reason for event in events if type(event) is RecordingGap} == {"throttled"}
+
+
+def test_without_a_recorder_for_ten_minutes_nothing_is_kept_and_all_is_counted(record: Record, workloads: Path) -> None:
+    """Programs whose recorder has been gone for ten minutes record nothing, and say of each record that it was lost."""
+    recording = record()
+    recording.select()
+    recording.cgroup.run(workloads / "opens", "101", "/etc/passwd")
+    recording.recorder.kill()
+    recording.recorder.wait()
+    state = libbpf.Map.open(recording.pins / "maps" / "state")
+    value = state.lookup(bytes(4))
+    assert value is not None
+    heartbeat = int.from_bytes(value[:8], sys.byteorder) - 11 * 60 * 10**9
+    state.update(bytes(4), heartbeat.to_bytes(8, sys.byteorder, signed=True) + value[8:])
+    state.close()
+    recording.cgroup.run(workloads / "opens", "1009", "/etc/shadow")
+    recording.start_recorder()
+    recording.cgroup.run(workloads / "opens", "103", "/etc/group")
+    recording.stop()
+    events, counters = recording.interpret()
+    losses = assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES)
+    assert losses["open"] >= 1_009
+    assert {event.reason for event in events if type(event) is RecordingGap} == {"no_recorder"}
+    paths = Counter(event.path for event in events if type(event) is FileOpen)
+    assert [paths[path] for path in (b"/etc/passwd", b"/etc/shadow", b"/etc/group")] == [101, 0, 103]
