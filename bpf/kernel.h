@@ -177,6 +177,12 @@ struct mm_struct {
 	unsigned long arg_start, arg_end;
 };
 
+struct mnt_namespace;
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int pid, tgid;
@@ -191,6 +197,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 	kuid_t loginuid;	/* CONFIG_AUDIT */
 	unsigned int sessionid; /* CONFIG_AUDIT */
 };

@@ -131,9 +131,21 @@ static __always_inline struct session *session_of(struct task_struct *task,
 }
 
 /*
+ * A runtime's own stages are still in the mount namespace of the runtime that
+ * started them; what a container is to run never is.
+ */
+static __always_inline bool still_outside(struct task_struct *task)
+{
+	struct mnt_namespace *own = BPF_CORE_READ(task, nsproxy, mnt_ns);
+
+	return own && own == BPF_CORE_READ(task, real_parent, nsproxy, mnt_ns);
+}
+
+/*
  * The first exec inside begins the session: what a container runtime did in
- * here before, to set the stage, was not yet it. Its stages are siblings, not
- * ancestors, of what it starts, so inheritance alone would name the wrong root.
+ * here before, to set the stage, was not yet it, and that may be an exec of its
+ * own. Its stages are siblings, not ancestors, of what it starts, so
+ * inheritance alone would name the wrong root.
  */
 static __always_inline void begin_session(struct task_struct *task)
 {
@@ -143,7 +155,7 @@ static __always_inline void begin_session(struct task_struct *task)
 	if (!selection)
 		return;
 	session = session_of(task, selection);
-	if (!session || !(session->flags & SESSION_ENTERING))
+	if (!session || !(session->flags & SESSION_ENTERING) || still_outside(task))
 		return;
 	session->session_root = task->tgid;
 	session->session_start = bpf_ktime_get_boot_ns();

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from fixtures.recordings import mount_bpffs, temporary_directory
 
+from podcorder_agent.delivery.renderings import render
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.interpreter.events import Event, FileOpen, ProcessExec, RecordingGap, SessionEnd, SessionKind
 from podcorder_agent.journal import Reader
@@ -75,6 +76,12 @@ def read_events(journal: Path) -> list[Event]:
 
 def of_session(events: list[Event], kind: SessionKind) -> list[Event]:
     return [event for event in events if event.process is not None and event.process.session.kind is kind]
+
+
+def describe(events: list[Event]) -> str:
+    """For people, when a test fails."""
+    kinds = (event.process.session.kind if event.process is not None else "" for event in events)
+    return "\n".join(f"{kind} {render(event)}" for kind, event in zip(kinds, events, strict=True))
 
 
 def commands(events: list[Event]) -> list[list[bytes]]:
@@ -151,11 +158,12 @@ def test_a_containerd_container_is_recorded(bundle: Path, tmp_path: Path) -> Non
                 run = ["ctr", "--address", address, "run", "--rm", "--rootfs", bundle / "rootfs", name]
                 done = subprocess.run([*run, "/bin/cat", "/etc/motd"], capture_output=True, text=True, timeout=60)
                 assert done.stdout == "hello\n", done.stderr
-            own = of_session(read_events(journal), SessionKind.CONTAINER)
+            events = read_events(journal)
         finally:
             daemon.terminate()
             daemon.wait(20)
-    assert commands(own) == [[b"/bin/cat", b"/etc/motd"]]
+    own = of_session(events, SessionKind.CONTAINER)
+    assert commands(own) == [[b"/bin/cat", b"/etc/motd"]], describe(events)
     assert {event.process.session.container.id for event in own if event.process} == {name}
 
 

@@ -236,10 +236,9 @@ class Interpreter:
         """End the containers whose cgroups were removed before this boot time."""
         for cgroup_id, time in list(self.selections.removed.items()):
             if time <= before:
-                del self.selections.removed[cgroup_id]
                 cause = self._cause(f"container.{cgroup_id}.{time}", time)
                 self.sessions.end_container(cgroup_id, cause, events)
-                selection = self.selections.chosen.pop(cgroup_id, None)
+                selection = self.selections.forget(cgroup_id)
                 if selection is not None and selection.is_container:
                     events.append(ContainerEnd(f"{cause.id}.end", cause.time, container=selection.container))
 

@@ -37,12 +37,14 @@ class Selection:
         return self.kind is not SessionKind.COMMAND
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Made:
     """A cgroup as seen made."""
 
     path: str
     comm: str
+    removed: int | None = None
+    """Boot time of its removal, ns: a container may be gone before anybody has selected it."""
 
 
 def _text(value: object) -> str | None:
@@ -75,6 +77,9 @@ class Selections:
             return None
         self.excluded.pop(cgroup_id, None)
         selection = before or self._begin(cgroup_id, slot)
+        made = self.made.get(cgroup_id)
+        if made is not None and made.removed is not None:
+            self.removed[cgroup_id] = made.removed
         told = request.get("container")
         self._describe(selection.container, told if isinstance(told, dict) else {})
         selection.container.policy = policy_of(slot)
@@ -108,10 +113,17 @@ class Selections:
             del self.made[next(iter(self.made))]
 
     def note_removed(self, cgroup_id: int, time: int) -> None:
-        self.made.pop(cgroup_id, None)
         self.excluded.pop(cgroup_id, None)
+        if cgroup_id in self.made:
+            self.made[cgroup_id].removed = time
         if cgroup_id in self.chosen:
             self.removed[cgroup_id] = time
+
+    def forget(self, cgroup_id: int) -> Selection | None:
+        """A removed cgroup has been told of; the selection that ends by it."""
+        self.removed.pop(cgroup_id, None)
+        self.made.pop(cgroup_id, None)
+        return self.chosen.pop(cgroup_id, None)
 
     def _begin(self, cgroup_id: int, slot: int) -> Selection:
         made = self.made.get(cgroup_id)
@@ -142,7 +154,7 @@ class Selections:
                 for each in self.chosen.values()
             ],
             "excluded": list(self.excluded.items()),
-            "made": [[cgroup_id, each.path, each.comm] for cgroup_id, each in self.made.items()],
+            "made": [[cgroup_id, each.path, each.comm, each.removed] for cgroup_id, each in self.made.items()],
             "removed": list(self.removed.items()),
         }
 
@@ -155,6 +167,7 @@ class Selections:
                 container, int(slot), SessionKind(kind), int(decided), bool(made), bool(rooted)
             )
         found.excluded = {int(cgroup_id): int(time) for cgroup_id, time in saved["excluded"]}
-        found.made = {int(cgroup_id): Made(str(path), str(comm)) for cgroup_id, path, comm in saved["made"]}
+        for cgroup_id, path, comm, removed in saved["made"]:
+            found.made[int(cgroup_id)] = Made(str(path), str(comm), None if removed is None else int(removed))
         found.removed = {int(cgroup_id): int(time) for cgroup_id, time in saved["removed"]}
         return found

@@ -180,3 +180,16 @@ def test_the_cgroup_of_a_command_is_no_container(feed: Any) -> None:
     assert feed.all(events.SessionStart)
     assert not feed.all(events.ContainerStart)
     assert not feed.all(events.ContainerEnd)
+
+
+def test_a_container_gone_before_it_was_selected_is_still_one(feed: Any) -> None:
+    """A container that ended before its `select` has its own session, and ends."""
+    feed.lifecycle(record_cgroup, id=4242)
+    feed.lifecycle(record_cgroup, id=4242, removed=1)
+    feed.select(kind="Container")
+    feed.record(record_exec, b"true")
+    feed.time += 2 * SECOND
+    feed.told(FrameKind.NOTE, {"note": "capabilities", "capabilities": {}})
+    (begun,) = feed.all(events.SessionStart)
+    assert begun.process.session.kind is SessionKind.CONTAINER
+    assert len(feed.all(events.ContainerEnd)) == 1
