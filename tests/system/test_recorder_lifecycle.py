@@ -127,7 +127,7 @@ def test_small_ring_overflows_in_the_open(record: Record, workloads: Path) -> No
     """A ring too small loses records, and the counters say how many."""
     recording = record(ring_size=4096)
     recording.select(["open"])
-    recording.cgroup.run(workloads / "opens", "10007", "/etc/hostname")
+    recording.run_undrained(workloads / "opens", "10007", "/etc/hostname")
     recording.stop()
     found = read_journal(recording.journal)
     found.assert_law()
