@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ SLOT = 0
 PENDING_SECONDS = 60
 LIVE_SECONDS = 0.5
 WATCH_SECONDS = 0.05
+NOTICE_SECONDS = 1.5
+"""Before a person who waits for delivery is told so."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVIVALS = 8
 """How often a half that was killed is started again; whoever kills oftener than that means it."""
@@ -204,7 +207,11 @@ class Recording:
         except ControlError as error:
             outcome.unwritten = error
         if exporter is not None:
+            slow = "delivery waits for the receiver, some seconds more; the journal keeps what is not taken"
+            notice = threading.Timer(NOTICE_SECONDS, self._say, (slow,))
+            notice.start()
             outcome.trouble = halves.exporter_trouble(exporter, exporter.terminate())
+            notice.cancel()
         try:
             client.stop(unpin=True)
             recorder.wait()
