@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fixtures.recordings import Cgroup, Recording
 
 from benchmarks.tables import render_table
+from podcorder_agent.mounts import mount_points
 
 ROUNDS = 5
 COUNTS = {"open": 100_000, "exec": 1_000, "connect": 10_000}
@@ -66,7 +67,7 @@ def listening() -> Iterator[int]:
 
 def mount_tracefs() -> None:
     """bpftrace finds its tracepoints there; Podcorder does without."""
-    if not any(line.split()[2] == "tracefs" for line in Path("/proc/self/mounts").read_text().splitlines()):
+    if not mount_points("tracefs"):
         subprocess.run(["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"], check=True)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from podcorder_agent.cli.errors import ExporterFailed, JournalUnusable, RecorderFailed
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import JournalLocked
+from podcorder_agent.mounts import mount_points
 
 BPFFS = Path("/sys/fs/bpf")
 PINS_PREFIX = "podcorder"
@@ -193,7 +194,7 @@ def exporter_trouble(half: Half, code: int) -> PodcorderError | None:
 
 def mount_bpffs() -> None:
     """Mounts a bpffs where there is none, through the recorder's own probes. Raises PodcorderError."""
-    if any(line.split(" ")[2] == "bpf" for line in Path("/proc/self/mounts").read_text().splitlines()):
+    if mount_points("bpf"):
         return
     done = subprocess.run(
         [sys.executable, "-m", "podcorder_agent.recorder.probes", "--mount", "--json"], capture_output=True, text=True

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from podcorder_agent.machine.errors import CgroupsMissing
+from podcorder_agent.mounts import MOUNTS, mount_points
 
-MOUNTS = Path("/proc/self/mounts")
 PARENT = "podcorder"
 """The cgroup below which those of commands stand."""
 
@@ -20,10 +20,8 @@ _RELEASES = 100
 
 def unified_mount(mounts: Path = MOUNTS) -> Path:
     """Where the tree is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified beside version 1. Raises CgroupsMissing."""
-    for line in mounts.read_text().splitlines():
-        _, point, kind, *_ = line.split(" ")
-        if kind == "cgroup2":
-            return Path(point.replace("\\040", " "))
+    for point in mount_points("cgroup2", mounts):
+        return point
     raise CgroupsMissing(
         "No cgroup2 tree is mounted, and sessions are told apart by it: "
         "mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified."

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from podcorder_agent.recorder.pins import MOUNTS, mount_points
+from podcorder_agent.mounts import MOUNTS, mount_points
 
 
 def cgroup_mount(mounts: Path = MOUNTS) -> Path | None:

@@ -10,20 +10,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from podcorder_agent.mounts import mount_points
 from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
 
 DEFAULT_PINS = Path("/sys/fs/bpf/podcorder")
-MOUNTS = Path("/proc/self/mounts")
-
-
-def mount_points(kind: str, mounts: Path = MOUNTS) -> list[Path]:
-    """Where file systems of this kind are mounted, in the order of mounting."""
-    found = []
-    for line in mounts.read_text().splitlines():
-        _, point, name, *_ = line.split(" ")
-        if name == kind:
-            found.append(Path(point.replace("\\040", " ")))
-    return found
 
 
 class Pins:

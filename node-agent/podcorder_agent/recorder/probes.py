@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from podcorder_agent.errors import PodcorderError
+from podcorder_agent.mounts import mount_points
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.cgroups import cgroup_mount
 from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
 from podcorder_agent.recorder.ladders import LADDERS
 from podcorder_agent.recorder.loaders import CoreLoader, RungRefused
-from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins, mount_points
+from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
 from podcorder_agent.recorder.privileges import KEPT, drop_privileges, effective_capabilities
 
 BPFFS = Path("/sys/fs/bpf")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from podcorder_agent.mounts import mount_points
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.cgroups import cgroup_mount, find_cgroup, walk_cgroups
-from podcorder_agent.recorder.pins import mount_points
 
 
 def test_unified_tree_is_found_beside_version_1(tmp_path: Path) -> None:
