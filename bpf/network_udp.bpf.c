@@ -66,22 +66,36 @@ static __always_inline struct ends *route_here(void)
 	return bpf_map_lookup_elem(&udp_routes, &zero);
 }
 
-SEC("tp_btf/fib_table_lookup")
-int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
+/*
+ * Where to note the route of what the current task sends, NULL where nobody
+ * asked. The caller fills in the addresses, and the owner last.
+ */
+static __always_inline struct ends *begin_route(__u8 protocol, __be16 local_port, __be16 peer_port)
 {
 	struct ends *route;
 
 	/* lookups for what comes in carry no ports */
-	if (flow->__fl_common.flowic_proto != IPPROTO_UDP || !flow->uli.ports.sport)
-		return 0;
+	if (protocol != IPPROTO_UDP || !local_port)
+		return NULL;
 	if (!current_selected())
-		return 0;
+		return NULL;
 	route = route_here();
 	if (!route)
-		return 0; /* an array of one: cannot fail */
+		return NULL; /* an array of one: cannot fail */
+	route->local_port = bpf_ntohs(local_port);
+	route->peer_port = bpf_ntohs(peer_port);
+	return route;
+}
+
+SEC("tp_btf/fib_table_lookup")
+int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
+{
+	struct ends *route = begin_route(flow->__fl_common.flowic_proto, flow->uli.ports.sport,
+					 flow->uli.ports.dport);
+
+	if (!route)
+		return 0;
 	set_ends4(route, flow->saddr, flow->daddr);
-	route->local_port = bpf_ntohs(flow->uli.ports.sport);
-	route->peer_port = bpf_ntohs(flow->uli.ports.dport);
 	route->owner = bpf_get_current_pid_tgid();
 	return 0;
 }
@@ -90,21 +104,15 @@ SEC("tp_btf/fib6_table_lookup")
 int BPF_PROG(note_route6, const void *net, const void *result, void *table,
 	     const struct flowi6 *flow)
 {
-	struct ends *route;
+	struct ends *route = begin_route(flow->__fl_common.flowic_proto, flow->uli.ports.sport,
+					 flow->uli.ports.dport);
 	struct in6_addr local, peer;
 
-	if (flow->__fl_common.flowic_proto != IPPROTO_UDP || !flow->uli.ports.sport)
-		return 0;
-	if (!current_selected())
-		return 0;
-	route = route_here();
 	if (!route)
-		return 0; /* an array of one: cannot fail */
+		return 0;
 	BPF_CORE_READ_INTO(&local, flow, saddr);
 	BPF_CORE_READ_INTO(&peer, flow, daddr);
 	set_ends6(route, &local, &peer);
-	route->local_port = bpf_ntohs(flow->uli.ports.sport);
-	route->peer_port = bpf_ntohs(flow->uli.ports.dport);
 	route->owner = bpf_get_current_pid_tgid();
 	return 0;
 }

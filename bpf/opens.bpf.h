@@ -9,7 +9,6 @@
 
 #define O_ACCMODE 00000003
 #define O_WRONLY  00000001
-#define O_RDWR	  00000002
 #define O_CREAT	  00000100
 #define O_TRUNC	  00001000
 

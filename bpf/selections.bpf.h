@@ -17,11 +17,6 @@ struct subject {
 	__u32 slot_id;
 };
 
-static __always_inline __u64 cgroup_id_of(struct task_struct *task)
-{
-	return task->cgroups->dfl_cgrp->kn->id;
-}
-
 static __always_inline __u64 process_start_of(struct task_struct *task)
 {
 	return task->group_leader->start_boottime;
