@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -100,7 +99,7 @@ def run() -> str:
             recording.stop()
         finally:
             recording.clean_up()
-        counters = json.loads(json.dumps(recording.interpret()[1]))
+        _, counters = recording.interpret()
     lost = sum(map(sum, counters["lost"])) + sum(counters["skipped"])
     rows = [
         ["start of the recorder to the first record in the journal", f"{start:.2f} s"],
