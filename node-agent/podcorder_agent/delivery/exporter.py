@@ -55,8 +55,6 @@ class Exporter:
     ) -> None:
         """Begin at the journal's checkpoint; the recorder is asked over `control` to move it. Raises JournalError."""
         self.tally = Tally()
-        self.observers: list[Callable[[Frame], None]] = []
-        """Called with each frame before it is interpreted."""
         self.listeners: list[Callable[[Sequence[Event]], None]] = []
         """Called with the events of each batch that was delivered."""
         checkpoint = read_checkpoint(directory)
@@ -116,8 +114,6 @@ class Exporter:
             self._stop.wait(POLL)
 
     def _take(self, frame: Frame) -> None:
-        for observe in self.observers:
-            observe(frame)
         segment = frame.segment
         if (segment.boot_id, segment.node) != self._origin:
             # Records of another boot need another resource.

@@ -18,7 +18,6 @@ RING_HEADER = struct.Struct("<II")
 RING_HEADER_SIZE = RING_HEADER.size
 RING_BUSY = 1 << 31
 RING_DISCARDED = 1 << 30
-HEADER_SIZE = 104
 MOST_TIME = 1 << 62
 """No boot lasts 146 years: a later time is a damaged record, and its sum with a clock anchor fits 64 bits otherwise."""
 RESULT_UNKNOWN = 0x7FFFFFFF

@@ -24,19 +24,6 @@ from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.journal import FrameKind, read_checkpoint
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as found:
-        yield found
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[UnprivilegedRecorder]:
-    with UnprivilegedRecorder(tmp_path / "journal") as found:
-        found.begin()
-        yield found
-
-
 def make_exporter(directory: Path, to: str, drain: float = 5.0) -> tuple[Exporter, Stop]:
     stop = Stop(drain)
     transport = open_transport(read_settings({}, to))
@@ -198,22 +185,6 @@ def test_records_of_two_boots_have_two_resources(tmp_path: Path, receiver: Recei
     }
     assert "podcorder.file.open" in boots["a" * 32]
     assert "podcorder.file.open" in boots["b" * 32]
-
-
-def test_observers_see_every_frame(recorder: UnprivilegedRecorder, receiver: Receiver) -> None:
-    """An observer is given each frame once, in order."""
-    recorder.opens(1)
-    exporter, _ = make_exporter(recorder.directory, receiver.url)
-    kinds: list[FrameKind] = []
-    exporter.observers.append(lambda frame: kinds.append(frame.kind))
-    exporter.run(once=True)
-    assert kinds == [
-        FrameKind.NOTE,
-        FrameKind.REQUEST,
-        FrameKind.REQUEST,
-        FrameKind.RECORDS,
-        FrameKind.RECORDS,
-    ]
 
 
 def test_damage_in_the_journal_is_a_gap(tmp_path: Path, receiver: Receiver) -> None:

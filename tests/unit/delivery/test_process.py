@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,19 +17,6 @@ from fixtures.unprivileged_recorder import UnprivilegedRecorder
 
 RESIDENT_LIMIT = 80 << 20
 """Bytes, with one transport loaded."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as found:
-        yield found
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[UnprivilegedRecorder]:
-    with UnprivilegedRecorder(tmp_path / "journal") as found:
-        found.begin()
-        yield found
 
 
 def start(journal: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
