@@ -117,7 +117,7 @@ requirements: ## Pin the dependencies of pyproject.toml anew, with hashes
 	@build/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools==$(PIP_TOOLS)
 	@env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
 		--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable \
-		--extra agent --extra grpc --extra test --output-file requirements/development.txt pyproject.toml
+		--extra agent --extra grpc --extra operator --extra test --output-file requirements/development.txt pyproject.toml
 
 .PHONY: clean
 clean: ## Remove all that was built
