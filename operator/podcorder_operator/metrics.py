@@ -1,0 +1,100 @@
+"""The operator's own metrics: OpenTelemetry's meters, read by Prometheus. docs/operator.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+Outcome = Literal["written", "unchanged", "deleted", "failed"]
+"""How a reconcile ended."""
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """What the operator counts. Nothing here waits or raises."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        # The attributes that OpenTelemetry would add to each series say nothing that Prometheus' own labels do not.
+        reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self._registry)
+        provider = MeterProvider(metric_readers=[reader], resource=Resource.get_empty(), shutdown_on_exit=False)
+        self._meter = provider.get_meter("podcorder_operator")
+        self._reconciles = self._meter.create_counter(
+            "podcorder_operator_reconciles", description="Reconciles of node configs and policy statuses, by outcome."
+        )
+        self._durations = self._meter.create_histogram(
+            "podcorder_operator_reconcile_duration",
+            unit="s",
+            description="From the start of a reconcile to its end.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._errors = self._meter.create_counter(
+            "podcorder_operator_errors",
+            description="Failed writes, by what was to be written and HTTP status (0: no answer).",
+        )
+        self._requests = self._meter.create_counter(
+            "podcorder_operator_api_requests",
+            description="Requests to the API server, by verb, resource and HTTP status.",
+        )
+        self._restarts = self._meter.create_counter(
+            "podcorder_operator_watch_restarts", description="Watches that ended, by resource and reason."
+        )
+        self._unreadable = self._meter.create_counter(
+            "podcorder_operator_unreadable_objects", description="Objects left out because they could not be read."
+        )
+
+    def count_reconcile(self, what: str, outcome: Outcome, seconds: float) -> None:
+        """`what`: config or status."""
+        self._reconciles.add(1, {"what": what, "outcome": outcome})
+        self._durations.record(seconds, {"what": what})
+
+    def count_error(self, what: str, status: int) -> None:
+        """A write that failed, conflicts among them."""
+        self._errors.add(1, {"what": what, "code": status})
+
+    def count_request(self, verb: str, resource: str, status: int) -> None:
+        self._requests.add(1, {"verb": verb, "resource": resource, "code": status})
+
+    def count_watch_restart(self, resource: str, reason: str) -> None:
+        self._restarts.add(1, {"resource": resource, "reason": reason})
+
+    def count_unreadable(self, resource: str) -> None:
+        self._unreadable.add(1, {"resource": resource})
+
+    def observe_leader(self, read: Callable[[], bool]) -> None:
+        """`read` is asked whenever Prometheus asks."""
+        self._observe("podcorder_operator_leader", "1 on the replica that writes.", lambda: [Observation(int(read()))])
+
+    def observe_queue(self, what: str, read: Callable[[], int]) -> None:
+        """How many nodes or policies wait to be reconciled."""
+        self._observe(
+            "podcorder_operator_queue_depth",
+            "What waits to be reconciled.",
+            lambda: [Observation(read(), {"what": what})],
+        )
+
+    def observe_policies(self, read: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """How many policies there are, by kind and state (the reason of their Ready condition)."""
+        self._observe(
+            "podcorder_operator_policies",
+            "Policies by kind and by the reason of their Ready condition.",
+            lambda: [Observation(count, {"kind": kind, "state": state}) for (kind, state), count in read().items()],
+        )
+
+    def _observe(self, name: str, description: str, read: Callable[[], Iterable[Observation]]) -> None:
+        def observe(_options: CallbackOptions) -> Iterator[Observation]:
+            yield from read()
+
+        self._meter.create_observable_gauge(name, [observe], description=description)
+
+    def render(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
