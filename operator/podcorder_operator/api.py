@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -79,7 +79,7 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def list_pages(self, resource: Resource, *, page: int = 200) -> AsyncIterator[Page]:
+    async def list_pages(self, resource: Resource, *, page: int = 200) -> AsyncGenerator[Page, None]:
         """The whole collection as of one moment. Raises Gone when that moment has become too old on the way."""
         headers = {"Accept": _accept(resource, "PartialObjectMetadataList")}
         query = {"limit": str(page)}
@@ -91,7 +91,7 @@ class Api:
                 return
             query["continue"] = metadata["continue"]
 
-    async def watch(self, resource: Resource, resource_version: str) -> AsyncIterator[Event]:
+    async def watch(self, resource: Resource, resource_version: str) -> AsyncGenerator[Event, None]:
         """What changed after a resource version, until the API server ends the watch. Raises Gone."""
         query = {
             "watch": "true",

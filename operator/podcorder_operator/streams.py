@@ -147,7 +147,7 @@ class Stream:
     def _note_end(self, error: ApiError | None, lasted: float) -> None:
         """What the end of a watch, or of a list, means for the next one."""
         self._metrics.count_watch_restart(self.resource.plural, type(error).__name__ if error else "Closed")
-        if self._progressed or (error is None and lasted >= self._pace.steady):
+        if self._has_progressed(error, lasted):
             self._backoff.reset()
             self._failed_watches = 0
         if error is None:
@@ -175,10 +175,14 @@ class Stream:
 
     def _choose_pause(self, error: ApiError | None, lasted: float) -> float:
         """After progress the next watch follows at once, yet never two within `least` seconds."""
-        if self._progressed or (error is None and lasted >= self._pace.steady):
-            asked = error.retry_after if error is not None else None
-            return max(self._pace.least - lasted, asked or 0.0, 0.0)
-        return self._backoff.take(error.retry_after if error is not None else None)
+        asked = error.retry_after if error is not None else None
+        if asked is None and self._has_progressed(error, lasted):
+            return max(self._pace.least - lasted, 0.0)
+        return self._backoff.take(asked)
+
+    def _has_progressed(self, error: ApiError | None, lasted: float) -> bool:
+        """A list alone is no progress: one after the other, they would be the most that the operator can cost."""
+        return self._progressed or (error is None and lasted >= self._pace.steady)
 
 
 def explain(error: ApiError, resource: Resource) -> str:
@@ -190,8 +194,8 @@ def explain(error: ApiError, resource: Resource) -> str:
         )
     if error.status == 403:
         return (
-            f"The operator may not list and watch {resource.plural}: grant it both verbs on "
-            f"{resource.plural} of group {resource.group!r} (the chart's ClusterRole does). The API server says: {error}"
+            f"The operator may not list and watch {resource.plural}: grant it both verbs on {resource.plural} "
+            f"of group {resource.group!r} (the chart's ClusterRole does). The API server says: {error}"
         )
     if isinstance(error, Refused):
         return f"The API server refuses to list or watch {resource.plural}: {error}"
