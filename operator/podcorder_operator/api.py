@@ -33,6 +33,9 @@ _WATCH_SECONDS = (240, 360)
 _SILENCE_SECONDS = 150
 """The API server sends a bookmark every minute: a connection silent for this long is dead."""
 
+_LONGEST_ASKED_SECONDS = 120.0
+"""Nobody is kept waiting for longer, whatever a Retry-After says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -276,7 +279,7 @@ def _read_status(status: int, body: dict[str, Any]) -> ApiError:
 def _read_seconds(text: object) -> float | None:
     """None for what is no number of seconds; a Retry-After may also be a date, which the API server never sends."""
     try:
-        return max(0.0, float(str(text)))
+        return min(max(0.0, float(str(text))), _LONGEST_ASKED_SECONDS)
     except ValueError:
         return None
 

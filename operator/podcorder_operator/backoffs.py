@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import random
 
-_LONGEST_ASKED = 120.0
-"""Seconds: what the API server asks for beyond this is not waited for."""
-
 
 class Backoff:
     """Waits that double from `least` to `most` seconds, each shortened at random by up to a half."""
@@ -20,7 +17,7 @@ class Backoff:
         """Seconds to wait now, never less than `least` nor than the API server asked for."""
         wait = max(self._least, self._next * random.uniform(0.5, 1.0))
         self._next = min(self._most, self._next * 2)
-        return max(wait, min(asked or 0.0, _LONGEST_ASKED))
+        return max(wait, asked or 0.0)
 
     def reset(self) -> None:
         """After progress: begin with the shortest wait again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -51,6 +51,15 @@ class Metrics:
             "podcorder_operator_unreadable_objects", description="Objects left out because they could not be read."
         )
 
+        self._is_leader: Callable[[], bool] = bool
+        self._queues: dict[str, Callable[[], int]] = {}
+        self._policies: Callable[[], Mapping[tuple[str, str], int]] = dict
+        self._observe("podcorder_operator_leader", "1 on the replica that writes.", self._read_leader)
+        self._observe("podcorder_operator_queue_depth", "What waits to be reconciled.", self._read_queues)
+        self._observe(
+            "podcorder_operator_policies", "Policies by kind and reason of their Ready condition.", self._read_policies
+        )
+
     def count_reconcile(self, what: str, outcome: Outcome, seconds: float) -> None:
         """`what`: config or status."""
         self._reconciles.add(1, {"what": what, "outcome": outcome})
@@ -71,27 +80,30 @@ class Metrics:
 
     def observe_leader(self, read: Callable[[], bool]) -> None:
         """`read` is asked whenever Prometheus asks."""
-        self._observe("podcorder_operator_leader", "1 on the replica that writes.", lambda: [Observation(int(read()))])
+        self._is_leader = read
 
     def observe_queue(self, what: str, read: Callable[[], int]) -> None:
-        """How many nodes or policies wait to be reconciled."""
-        self._observe(
-            "podcorder_operator_queue_depth",
-            "What waits to be reconciled.",
-            lambda: [Observation(read(), {"what": what})],
-        )
+        """How many wait to be reconciled. `what`: config or status."""
+        self._queues[what] = read
 
     def observe_policies(self, read: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         """How many policies there are, by kind and state (the reason of their Ready condition)."""
-        self._observe(
-            "podcorder_operator_policies",
-            "Policies by kind and by the reason of their Ready condition.",
-            lambda: [Observation(count, {"kind": kind, "state": state}) for (kind, state), count in read().items()],
-        )
+        self._policies = read
 
-    def _observe(self, name: str, description: str, read: Callable[[], Iterable[Observation]]) -> None:
+    def _read_leader(self) -> Iterator[Observation]:
+        yield Observation(int(self._is_leader()))
+
+    def _read_queues(self) -> Iterator[Observation]:
+        for what, read in self._queues.items():
+            yield Observation(read(), {"what": what})
+
+    def _read_policies(self) -> Iterator[Observation]:
+        for (kind, state), count in self._policies().items():
+            yield Observation(count, {"kind": kind, "state": state})
+
+    def _observe(self, name: str, description: str, read: Callable[[], Iterator[Observation]]) -> None:
         def observe(_options: CallbackOptions) -> Iterator[Observation]:
-            yield from read()
+            return read()
 
         self._meter.create_observable_gauge(name, [observe], description=description)
 

@@ -42,9 +42,9 @@ class Pace:
     """How often the API server is asked."""
 
     least: float = 1.0
-    """Seconds from the start of one watch to the next, and the first wait after a failure."""
+    """Seconds from the start of one watch to the next, and the shortest wait after a failure."""
     most: float = 30.0
-    """Seconds: the longest wait between two tries."""
+    """Seconds: the longest wait between two tries, unless the API server asks for more."""
     steady: float = 10.0
     """Seconds after which a watch that brought nothing is no failure either."""
 
@@ -54,8 +54,6 @@ class Stream:
 
     def __init__(self, api: Api, resource: Resource, sink: Sink, metrics: Metrics, pace: Pace | None = None) -> None:
         self.resource = resource
-        self.listed = asyncio.Event()
-        """Set once the sink knows the whole collection."""
         self.problem = ""
         """A sentence, while the collection cannot be read for a reason that a person must mend."""
         self.stirred = 0.0
@@ -64,11 +62,12 @@ class Stream:
         self._sink = sink
         self._metrics = metrics
         self._pace = pace or Pace()
-        self._backoff = Backoff(self._pace.least, self._pace.most)
         self._version = ""
         """Where the next watch begins; empty: list first."""
         self._progressed = False
+        self._backoff = Backoff(self._pace.least, self._pace.most)
         self._failed_watches = 0
+        """Watches in a row that were answered with an error."""
         self._told = ""
 
     async def run(self) -> NoReturn:
@@ -103,7 +102,6 @@ class Stream:
         self._sink.listed(self.resource, keys)
         self._version = version
         self._mend()
-        self.listed.set()
 
     async def _watch(self) -> None:
         async with aclosing(self._api.watch(self.resource, self._version)) as events:

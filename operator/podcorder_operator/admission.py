@@ -1,0 +1,39 @@
+"""What the API server asks before it stores a policy: does the contract take it?
+
+The schema and its rules have refused most of what is wrong by then; here the models judge, which know all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from podcorder_operator.metadata import read_metadata
+from podcorder_operator.policies import read_policy
+from podcorder_operator.resources import Resource
+
+logger = logging.getLogger(__name__)
+
+
+class Denied(Exception):
+    """`str()` is for the person who applied the policy."""
+
+
+def review(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[str]:
+    """Warnings for the person who applied the policy. Raises Denied for what the contract refuses.
+
+    What was stored already may be kept as it is: nobody must mend a policy in order to label it. A fault of ours
+    keeps nobody from applying a policy; whether the operator can use it, its status says afterwards.
+    """
+    if old is not None and old.get("spec") == new.get("spec"):
+        return []
+    try:
+        metadata = read_metadata(new)
+        problem = read_policy(resource, new, metadata).problem if metadata is not None else ""
+    except Exception:
+        logger.exception("A %s could not be reviewed and is let pass.", resource.kind)
+        return ["Podcorder could not review this policy; look at its Accepted condition."]
+    if problem:
+        raise Denied(problem)
+    return []
