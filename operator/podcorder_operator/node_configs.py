@@ -1,0 +1,131 @@
+"""NodeRecordingConfigs as stored, and what nodes report in them: no more of them than the operator compares."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
+from typing import Any, NamedTuple
+
+from podcorder_operator.metadata import Metadata, read_count, read_text
+from podcorder_operator.policies import PolicyKey, encode_canonical, share_key
+
+UNCHANGED: Mapping[PolicyKey, Any] = {}
+
+
+class Held(NamedTuple):
+    """A policy as a stored config holds it."""
+
+    generation: int
+    scope: int
+    """Stands for the namespaces that the entry is limited to; 0: none are named."""
+    since: int
+    """The config's generation with which this entry, as it is now, came in at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a node's agent says of it."""
+
+    applied: int = 0
+    """The config's generation in force on the node; 0: none yet."""
+    namespaces: tuple[str, ...] = ()
+    """Present on the node, sorted."""
+    full: frozenset[str] = frozenset()
+    """Capabilities whose state is Full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A stored NodeRecordingConfig."""
+
+    uid: str
+    generation: int
+    digest: bytes
+    """Of the spec as stored."""
+    held: Mapping[PolicyKey, Held]
+    report: Report
+
+
+class Garbled(ValueError):
+    """A status that no agent of ours wrote: the text says what is wrong with it."""
+
+
+def read_config(raw: Mapping[str, Any], metadata: Metadata, known: Config | None, report: Report) -> Config:
+    """A config, given what was `known` of it before: entries that did not change keep their `since`."""
+    if known is not None and (known.uid, known.generation) == (metadata.uid, metadata.generation) and known.generation:
+        return Config(known.uid, known.generation, known.digest, known.held, report)
+    spec = raw.get("spec")
+    # Of a config not seen before, or after changes not seen, it is not known which of them brought an entry in.
+    followed = known is not None and known.uid == metadata.uid and metadata.generation == known.generation + 1
+    before = known.held if known is not None and followed else UNCHANGED
+    return Config(
+        metadata.uid, metadata.generation, digest_spec(spec), _held(spec, metadata.generation, before), report
+    )
+
+
+def digest_spec(spec: Any) -> bytes:
+    """Stands for a spec; equal for equal ones."""
+    return digest_text(encode_canonical(spec))
+
+
+def digest_text(text: str) -> bytes:
+    """Stands for a spec, given its canonical JSON."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def stand_for(namespaces: tuple[str, ...] | None) -> int:
+    """What `Held.scope` is for an entry limited to these namespaces; None: not limited."""
+    return 0 if namespaces is None else hash(namespaces) or 1
+
+
+def read_report(raw: Mapping[str, Any]) -> Report:
+    """Raises Garbled."""
+    status = raw.get("status")
+    if status is None:
+        return Report()
+    if not isinstance(status, dict):
+        raise Garbled("status is not an object")
+    applied = status.get("appliedGeneration", 0)
+    if type(applied) is not int or applied < 0:
+        raise Garbled("status.appliedGeneration is not a generation")
+    namespaces = status.get("namespaces", [])
+    if not isinstance(namespaces, list) or not all(isinstance(name, str) for name in namespaces):
+        raise Garbled("status.namespaces is not a list of names")
+    capabilities = status.get("capabilities", [])
+    if not isinstance(capabilities, list) or not all(isinstance(each, dict) for each in capabilities):
+        raise Garbled("status.capabilities is not a list of objects")
+    full = frozenset(read_text(each.get("name")) for each in capabilities if each.get("state") == "Full")
+    return Report(applied, tuple(sorted({intern(name) for name in namespaces})), _share_full(full))
+
+
+def _held(spec: Any, generation: int, before: Mapping[PolicyKey, Held]) -> dict[PolicyKey, Held]:
+    entries = spec.get("policies") if isinstance(spec, dict) else None
+    held: dict[PolicyKey, Held] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict):
+            continue
+        key = share_key(read_text(entry.get("kind")), read_text(entry.get("namespace")), read_text(entry.get("name")))
+        scope = stand_for(_names(entry.get("namespaces")))
+        known = before.get(key)
+        if known is not None and known[:2] == (read_count(entry.get("generation")), scope):
+            held[key] = known
+        else:
+            held[key] = _share_held(read_count(entry.get("generation")), scope, generation)
+    return held
+
+
+@lru_cache(maxsize=8192)
+def _share_held(generation: int, scope: int, since: int) -> Held:
+    return Held(generation, scope, since)
+
+
+@lru_cache(maxsize=256)
+def _share_full(full: frozenset[str]) -> frozenset[str]:
+    return full
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else None

@@ -1,0 +1,147 @@
+"""Policies of both kinds as the operator holds them: what decides where they go, and their text for the configs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from podcorder_crds import (
+    Capability,
+    ClusterSessionRecordingPolicySpec,
+    ContainerFilter,
+    Mode,
+    SessionKind,
+    SessionRecordingPolicySpec,
+    capabilities_of,
+)
+from podcorder_operator.metadata import Metadata
+from podcorder_operator.resources import CLUSTER_POLICIES, POLICIES, Resource
+from podcorder_operator.selectors import Selector, compile_selector
+
+SELECTORS = ("namespaceSelector", "nodeSelector")
+"""Fields of a spec that the operator resolves, so that no config holds them."""
+
+
+class PolicyKey(NamedTuple):
+    """A policy's identity; sorts as configs do."""
+
+    kind: str
+    namespace: str
+    """Empty for the cluster kind."""
+    name: str
+
+    @property
+    def resource(self) -> Resource:
+        return CLUSTER_POLICIES if self.kind == CLUSTER_POLICIES.kind else POLICIES
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else f"{self.name} (of the cluster)"
+
+
+@lru_cache(maxsize=8192)
+def share_key(kind: str, namespace: str, name: str) -> PolicyKey:
+    """One object for each identity: 2,000 configs name the same policies."""
+    return PolicyKey(kind, namespace, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a valid policy asks for, as far as the operator cares."""
+
+    text: str
+    """Canonical JSON of the spec as stored, without `SELECTORS`."""
+    pods: Selector
+    namespaces: Selector
+    nodes: Selector
+    containers: ContainerFilter
+    sessions: frozenset[SessionKind]
+    mode: Mode
+    needs: frozenset[Capability]
+    """Capabilities that a node must have in full to record it."""
+
+    @property
+    def hosts(self) -> bool:
+        return SessionKind.HOST in self.sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A stored policy, valid or not."""
+
+    key: PolicyKey
+    uid: str
+    generation: int
+    created: str
+    """RFC 3339, in UTC and whole seconds as the API server writes it: sorts as time does."""
+    rules: Rules | None
+    """None: the contract refuses it."""
+    problem: str
+    """Why the contract refuses it, in one sentence."""
+    status: Mapping[str, Any]
+    """As stored."""
+
+    def same_content(self, other: Policy | None) -> bool:
+        """Whether they differ in nothing but their status."""
+        return other is not None and (
+            (self.uid, self.generation, self.created, self.rules, self.problem)
+            == (other.uid, other.generation, other.created, other.rules, other.problem)
+        )
+
+
+def encode_canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, characters as they are."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def read_policy(resource: Resource, raw: Mapping[str, Any], metadata: Metadata) -> Policy:
+    """A policy, with `problem` set where the contract refuses it."""
+    key = share_key(resource.kind, metadata.namespace if resource.namespaced else "", metadata.name)
+    rules, problem = None, ""
+    try:
+        rules = _read_rules(resource, raw.get("spec"))
+    except ValidationError as error:
+        problem = _first_problem(error)
+    except Exception as error:  # whatever a stored policy does to its parser is that policy's trouble alone
+        problem = f"the spec cannot be read ({type(error).__name__}): apply a corrected one"
+    status = raw.get("status")
+    return Policy(
+        key,
+        metadata.uid,
+        metadata.generation,
+        metadata.created,
+        rules,
+        problem,
+        status if isinstance(status, dict) else {},
+    )
+
+
+def _read_rules(resource: Resource, raw: Any) -> Rules:
+    """Raises ValidationError, or anything that a parser may raise."""
+    spec: SessionRecordingPolicySpec | ClusterSessionRecordingPolicySpec
+    namespaces = nodes = Selector()
+    if resource.namespaced:
+        spec = SessionRecordingPolicySpec.model_validate(raw)
+    else:
+        spec = ClusterSessionRecordingPolicySpec.model_validate(raw)
+        namespaces, nodes = compile_selector(spec.namespace_selector), compile_selector(spec.node_selector)
+    return Rules(
+        encode_canonical({name: value for name, value in raw.items() if name not in SELECTORS}),
+        compile_selector(spec.pod_selector),
+        namespaces,
+        nodes,
+        spec.containers,
+        frozenset(spec.sessions),
+        spec.mode,
+        capabilities_of(spec.events),
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in ("spec", *first["loc"]))
+    return f"{where}: {first['msg']}"

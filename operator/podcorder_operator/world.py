@@ -1,0 +1,425 @@
+"""What the operator knows of the cluster, and which configs and statuses a change may touch. No I/O, no raw objects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from podcorder_operator.metadata import Metadata, read_labels, read_metadata
+from podcorder_operator.node_configs import Config, Garbled, Report, read_config, read_report, stand_for
+from podcorder_operator.overlaps import Footprint, may_overlap
+from podcorder_operator.policies import Policy, PolicyKey, read_policy, share_key
+from podcorder_operator.reaches import Reach, State, Tally
+from podcorder_operator.resolver import Candidate
+from podcorder_operator.resources import (
+    CLUSTER_POLICIES,
+    CONFIGS,
+    NAMESPACES,
+    NODES,
+    POLICIES,
+    WATCHED,
+    Resource,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Node:
+    """A node, or what is left of one that is gone."""
+
+    labels: dict[str, str] | None = None
+    """None: there is no such node."""
+    config: Config | None = None
+    present: tuple[str, ...] = ()
+    """Namespaces as indexed: those reported, while there is the node."""
+    left_out: frozenset[PolicyKey] = frozenset()
+
+
+@dataclass(slots=True)
+class Area:
+    """Where a valid policy of the cluster kind applies now."""
+
+    namespaces: set[str] = field(default_factory=set)
+    """Those that its namespaceSelector matches; unused where it selects everything."""
+    nodes: set[str] = field(default_factory=set)
+    """Nodes that it concerns."""
+
+
+class World:
+    """All that is known. Not for two threads at a time."""
+
+    def __init__(self) -> None:
+        self.policies: dict[PolicyKey, Policy] = {}
+        self.when_synced = asyncio.Event()
+        """Set for good once every collection was listed."""
+        self.when_resolved = asyncio.Event()
+        """Set while it is known of every node what its config leaves out."""
+        self.nodes_touched = asyncio.Event()
+        """Set while `take_nodes` would return some."""
+        self.policies_touched = asyncio.Event()
+        """Set while `take_policies` would return some."""
+        self._nodes: dict[str, Node] = {}
+        self._namespaces: dict[str, dict[str, str]] = {}
+        self._present: defaultdict[str, set[str]] = defaultdict(set)
+        self._local: defaultdict[str, set[PolicyKey]] = defaultdict(set)
+        self._areas: dict[PolicyKey, Area] = {}
+        self._reaches: defaultdict[PolicyKey, Reach] = defaultdict(Reach)
+        self._listed: set[Resource] = set()
+        self._unresolved: set[str] = set()
+        self._garbled: set[str] = set()
+        self._touched_nodes: dict[str, int] = {}
+        self._touched_policies: set[PolicyKey] = set()
+
+    # What the streams tell
+
+    def put(self, resource: Resource, raw: dict[str, Any]) -> None:
+        """An object as it is now. Never raises, whatever the object holds."""
+        metadata = read_metadata(raw)
+        if metadata is None:
+            logger.error("An object of %s without a name is left out.", resource.plural)
+        elif resource in (POLICIES, CLUSTER_POLICIES):
+            self._put_policy(read_policy(resource, raw, metadata))
+        elif resource == NAMESPACES:
+            self._put_namespace(metadata.name, read_labels(raw))
+        elif resource == NODES:
+            self._put_node(metadata.name, read_labels(raw))
+        elif resource == CONFIGS:
+            self._put_config(raw, metadata)
+
+    def drop(self, resource: Resource, namespace: str, name: str) -> None:
+        """An object that is gone; that it was never known is fine."""
+        if resource in (POLICIES, CLUSTER_POLICIES):
+            self._drop_policy(share_key(resource.kind, namespace, name))
+        elif resource == NAMESPACES and self._namespaces.pop(name, None) is not None:
+            self._match_namespace(name)
+        elif resource == NODES:
+            self._put_node(name, None)
+        elif resource == CONFIGS:
+            self._drop_config(name)
+
+    def listed(self, resource: Resource, keys: Set[tuple[str, str]]) -> None:
+        """A whole list has been put, `keys` its (namespace, name): what else there was of the collection is gone."""
+        for namespace, name in [key for key in self._keys(resource) if key not in keys]:
+            self.drop(resource, namespace, name)
+        self._listed.add(resource)
+        if self.synced:
+            self.when_synced.set()
+            self._mark_resolved()
+
+    @property
+    def synced(self) -> bool:
+        """Whether every collection was listed, so that what is unknown does not exist."""
+        return len(self._listed) == len(WATCHED)
+
+    def _keys(self, resource: Resource) -> Iterator[tuple[str, str]]:
+        if resource in (POLICIES, CLUSTER_POLICIES):
+            return ((key.namespace, key.name) for key in self.policies if key.kind == resource.kind)
+        if resource == NAMESPACES:
+            return (("", name) for name in self._namespaces)
+        if resource == NODES:
+            return (("", name) for name, node in self._nodes.items() if node.labels is not None)
+        return (("", name) for name, node in self._nodes.items() if node.config is not None)
+
+    # What the writers take
+
+    def take_nodes(self) -> dict[str, int]:
+        """Nodes whose config may have to change, each with how many nodes the smallest change to it has touched."""
+        touched, self._touched_nodes = self._touched_nodes, {}
+        self.nodes_touched.clear()
+        return touched
+
+    def take_policies(self) -> set[PolicyKey]:
+        """Policies whose status may have to change; some may be gone."""
+        touched, self._touched_policies = self._touched_policies, set()
+        self.policies_touched.clear()
+        return touched
+
+    def touch_all(self) -> None:
+        """Everything is to be looked at anew, as by a new leader."""
+        self._unresolved = {name for name, node in self._nodes.items() if node.labels is not None}
+        self._mark_resolved()
+        self._touch_nodes(self._nodes)
+        self._touch_policies(self.policies)
+
+    def has_node(self, name: str) -> bool:
+        node = self._nodes.get(name)
+        return node is not None and node.labels is not None
+
+    def config(self, name: str) -> Config | None:
+        """The node's stored config."""
+        node = self._nodes.get(name)
+        return node.config if node else None
+
+    def candidates(self, name: str) -> list[Candidate]:
+        """The valid policies that concern the node."""
+        node = self._nodes[name]
+        return [
+            Candidate(policy, self._limit(policy, node))
+            for policy in map(self.policies.__getitem__, self._concerning(name, node))
+        ]
+
+    def leave_out(self, name: str, keys: frozenset[PolicyKey]) -> None:
+        """`keys`: policies that concern the node but do not fit into its config."""
+        self._unresolved.discard(name)
+        self._mark_resolved()
+        node = self._nodes[name]
+        changed = node.left_out ^ keys
+        node.left_out = keys
+        self._assess(name, changed)
+
+    def tally(self, key: PolicyKey) -> Tally:
+        return self._reaches[key].tally(self._concerned(key)) if key in self._reaches else Tally()
+
+    def partners(self, key: PolicyKey) -> list[Policy]:
+        """Policies that may record the same sessions, sorted."""
+        own = self._footprint(key)
+        if own is None:
+            return []
+        others = ((other, self._footprint(other)) for other in sorted(self.policies) if other != key)
+        return [self.policies[other] for other, footprint in others if footprint and may_overlap(own, footprint)]
+
+    # Policies
+
+    def _put_policy(self, policy: Policy) -> None:
+        key = policy.key
+        before = self.policies.get(key)
+        if before is not None and policy.same_content(before):
+            self.policies[key] = policy
+            if policy.status != before.status:
+                self._touch_policies((key,))
+            return
+        nodes = set(self._concerned(key))
+        partners = self._partner_keys(key)
+        self._forget(key)
+        self.policies[key] = policy
+        if policy.rules is not None:
+            self._index(policy)
+        nodes |= self._concerned(key)
+        self._touch_nodes(nodes)
+        self._touch_policies((key, *partners, *self._partner_keys(key)))
+        for node in nodes:
+            self._assess(node, (key,))
+
+    def _drop_policy(self, key: PolicyKey) -> None:
+        if key not in self.policies:
+            return
+        nodes = set(self._concerned(key))
+        self._touch_policies((key, *self._partner_keys(key)))
+        self._forget(key)
+        del self.policies[key]
+        self._reaches.pop(key, None)
+        self._touch_nodes(nodes)
+
+    def _index(self, policy: Policy) -> None:
+        assert policy.rules is not None
+        if policy.key.namespace:
+            self._local[policy.key.namespace].add(policy.key)
+            return
+        area = self._areas[policy.key] = Area()
+        if not policy.rules.namespaces.everything:
+            area.namespaces = {
+                name for name, labels in self._namespaces.items() if policy.rules.namespaces.matches(labels)
+            }
+        area.nodes = {name for name, node in self._nodes.items() if self._applies(policy, area, node)}
+
+    def _forget(self, key: PolicyKey) -> None:
+        self._areas.pop(key, None)
+        if local := self._local.get(key.namespace):
+            local.discard(key)
+
+    def _partner_keys(self, key: PolicyKey) -> list[PolicyKey]:
+        return [policy.key for policy in self.partners(key)]
+
+    def _footprint(self, key: PolicyKey) -> Footprint | None:
+        policy = self.policies.get(key)
+        if policy is None or policy.rules is None:
+            return None
+        if key.namespace:
+            return Footprint(policy.rules, {key.namespace})
+        return Footprint(policy.rules, None if policy.rules.namespaces.everything else self._areas[key].namespaces)
+
+    # Namespaces
+
+    def _put_namespace(self, name: str, labels: dict[str, str]) -> None:
+        if self._namespaces.get(name) != labels:
+            self._namespaces[name] = labels
+            self._match_namespace(name)
+
+    def _match_namespace(self, name: str) -> None:
+        """After its labels changed, or it came or went."""
+        labels = self._namespaces.get(name)
+        here = self._present.get(name, set())
+        for key, area in self._areas.items():
+            rules = self.policies[key].rules
+            if rules is None or rules.namespaces.everything:
+                continue
+            matches = labels is not None and rules.namespaces.matches(labels)
+            if matches == (name in area.namespaces):
+                continue
+            partners = self._partner_keys(key)
+            (area.namespaces.add if matches else area.namespaces.discard)(name)
+            self._touch_policies((key, *partners, *self._partner_keys(key)))
+            nodes = {node for node in here if self._replace(key, area, node)}
+            self._touch_nodes(nodes)
+            for node in nodes:
+                self._assess(node, (key,))
+
+    # Nodes and their configs
+
+    def _put_node(self, name: str, labels: dict[str, str] | None) -> None:
+        node = self._nodes.get(name)
+        if (node.labels if node else None) == labels:
+            return
+        node = self._nodes.setdefault(name, Node())
+        if node.labels is None:
+            self._unresolved.add(name)
+        node.labels = labels
+        if labels is None:
+            self._unresolved.discard(name)
+            node.left_out = frozenset()
+        self._mark_resolved()
+        self._place(name, node)
+        self._touch_nodes((name,))
+        self._sweep(name, node)
+
+    def _put_config(self, raw: Mapping[str, Any], metadata: Metadata) -> None:
+        name = metadata.name
+        node = self._nodes.setdefault(name, Node())
+        before = node.config
+        node.config = config = read_config(raw, metadata, before, self._read_report(name, raw))
+        if before is None or (before.uid, before.digest) != (config.uid, config.digest):
+            self._touch_nodes((name,))
+        if before is None or before.report.namespaces != config.report.namespaces:
+            self._touch_nodes((name,))
+            self._place(name, node)
+        elif before != config:
+            self._assess(name, before.held.keys() | config.held.keys())
+
+    def _drop_config(self, name: str) -> None:
+        node = self._nodes.get(name)
+        if node is None or node.config is None:
+            return
+        node.config = None
+        self._garbled.discard(name)
+        self._place(name, node)
+        self._touch_nodes((name,))
+        self._sweep(name, node)
+
+    def _read_report(self, name: str, raw: Mapping[str, Any]) -> Report:
+        try:
+            report = read_report(raw)
+        except Garbled as error:
+            if name not in self._garbled:
+                self._garbled.add(name)
+                logger.warning("The config of node %s counts as not reported on: %s.", name, error)
+            return Report()
+        self._garbled.discard(name)
+        return report
+
+    def _place(self, name: str, node: Node) -> None:
+        """After a node came or went, or its labels, namespaces or config changed."""
+        concerned = set(self._concerning(name, node))
+        here = node.labels is not None and node.config is not None
+        present = node.config.report.namespaces if here and node.config else ()
+        for namespace in set(node.present) - set(present):
+            self._present[namespace].discard(name)
+            if not self._present[namespace]:
+                del self._present[namespace]
+        for namespace in set(present) - set(node.present):
+            self._present[namespace].add(name)
+        node.present = present
+        for key, area in self._areas.items():
+            self._replace(key, area, name)
+        concerned.update(self._concerning(name, node))
+        self._touch_policies(concerned)
+        self._assess(name, concerned)
+
+    def _sweep(self, name: str, node: Node) -> None:
+        if node.labels is None and node.config is None:
+            del self._nodes[name]
+
+    # Which policies concern which nodes
+
+    def _concerned(self, key: PolicyKey) -> Set[str]:
+        """The nodes that a policy concerns."""
+        if area := self._areas.get(key):
+            return area.nodes
+        if key in self._local.get(key.namespace, ()):
+            return self._present.get(key.namespace, frozenset())
+        return frozenset()
+
+    def _concerning(self, name: str, node: Node) -> Iterator[PolicyKey]:
+        """The valid policies that concern a node."""
+        for namespace in node.present:
+            yield from self._local.get(namespace, ())
+        yield from (key for key, area in self._areas.items() if name in area.nodes)
+
+    def _replace(self, key: PolicyKey, area: Area, name: str) -> bool:
+        """Puts a node into a policy's area, or takes it out; returns whether it is, or was, in it."""
+        was = name in area.nodes
+        applies = self._applies(self.policies[key], area, self._nodes[name])
+        if was != applies:
+            (area.nodes.add if applies else area.nodes.discard)(name)
+        return was or applies
+
+    def _applies(self, policy: Policy, area: Area, node: Node) -> bool:
+        rules = policy.rules
+        if rules is None or node.labels is None or not rules.nodes.matches(node.labels):
+            return False
+        return rules.namespaces.everything or rules.hosts or not area.namespaces.isdisjoint(node.present)
+
+    def _limit(self, policy: Policy, node: Node) -> tuple[str, ...] | None:
+        """The namespaces on a node that a policy's entry names; None: it names none."""
+        if policy.key.namespace or policy.rules is None or policy.rules.namespaces.everything:
+            return None
+        matched = self._areas[policy.key].namespaces
+        return tuple(name for name in node.present if name in matched)
+
+    # How far policies have come
+
+    def _assess(self, name: str, keys: Collection[PolicyKey]) -> None:
+        """Notes how these policies stand on a node."""
+        node = self._nodes[name]
+        for key in keys:
+            policy = self.policies.get(key)
+            if policy is not None and self._reaches[key].note(name, self._state(policy, name, node)):
+                self._touch_policies((key,))
+
+    def _state(self, policy: Policy, name: str, node: Node) -> State:
+        if policy.rules is None or name not in self._concerned(policy.key):
+            return State.ELSEWHERE
+        if policy.key in node.left_out:
+            return State.LEFT_OUT
+        held = node.config.held.get(policy.key) if node.config else None
+        if (
+            node.config is None
+            or held is None
+            or held[:2] != (policy.generation, stand_for(self._limit(policy, node)))
+            or held.since > node.config.report.applied
+        ):
+            return State.BEHIND
+        return State.APPLIED if policy.rules.needs <= node.config.report.full else State.DEGRADED
+
+    # What was touched
+
+    def _touch_nodes(self, names: Collection[str]) -> None:
+        for name in names:
+            self._touched_nodes[name] = min(len(names), self._touched_nodes.get(name, len(names)))
+        if names:
+            self.nodes_touched.set()
+
+    def _touch_policies(self, keys: Collection[PolicyKey]) -> None:
+        self._touched_policies.update(keys)
+        if self._touched_policies:
+            self.policies_touched.set()
+
+    def _mark_resolved(self) -> None:
+        if self.synced and not self._unresolved:
+            self.when_resolved.set()
+        else:
+            self.when_resolved.clear()
