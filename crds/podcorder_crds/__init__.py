@@ -1,44 +1,92 @@
 """The contract: the kinds of podcorder.dev/v1alpha1 as pydantic models, and nothing else."""
 
-from podcorder_crds.enums import Access, Direction, Mode, Operator, Outcome, Rules, SessionKind
+from podcorder_crds.capabilities import Capability, capabilities_of
+from podcorder_crds.conditions import Condition
+from podcorder_crds.enums import (
+    Access,
+    CapabilityState,
+    ConditionStatus,
+    Confidence,
+    Direction,
+    EventClass,
+    Mode,
+    Operator,
+    Origin,
+    Outcome,
+    PolicyKind,
+    Rules,
+    SessionKind,
+    Stdin,
+    Target,
+    Tty,
+)
+from podcorder_crds.events import CommandEvents, EventSelection, FileEvents, NetworkEvents
 from podcorder_crds.filters import AddressFilter, PathFilter, PortFilter, PortRange
+from podcorder_crds.node_configs import (
+    MAX_CONFIG_BYTES,
+    MAX_NAMESPACES,
+    CapabilityReport,
+    ConfiguredPolicy,
+    NodeRecordingConfigSpec,
+    NodeRecordingConfigStatus,
+)
 from podcorder_crds.policies import (
     API_VERSION,
-    CommandEvents,
+    ClusterSessionRecordingPolicySpec,
     ContainerFilter,
-    EventSelection,
-    FileEvents,
-    NetworkEvents,
+    NodeCounts,
     ObjectMeta,
+    PolicyStatus,
     RateLimits,
-    Redaction,
-    RedactionRule,
+    RecordingSpec,
     Routing,
     SessionRecordingPolicy,
     SessionRecordingPolicySpec,
 )
+from podcorder_crds.redactions import Redaction, RedactionRule
 from podcorder_crds.selectors import LabelSelector, LabelSelectorRequirement
+from podcorder_crds.sessions import RecordedSessionSpec, RecordedSessionStatus
 
 __all__ = [
     "API_VERSION",
+    "MAX_CONFIG_BYTES",
+    "MAX_NAMESPACES",
     "Access",
     "AddressFilter",
+    "Capability",
+    "CapabilityReport",
+    "CapabilityState",
+    "ClusterSessionRecordingPolicySpec",
     "CommandEvents",
+    "Condition",
+    "ConditionStatus",
+    "Confidence",
+    "ConfiguredPolicy",
     "ContainerFilter",
     "Direction",
+    "EventClass",
     "EventSelection",
     "FileEvents",
     "LabelSelector",
     "LabelSelectorRequirement",
     "Mode",
     "NetworkEvents",
+    "NodeCounts",
+    "NodeRecordingConfigSpec",
+    "NodeRecordingConfigStatus",
     "ObjectMeta",
     "Operator",
+    "Origin",
     "Outcome",
     "PathFilter",
+    "PolicyKind",
+    "PolicyStatus",
     "PortFilter",
     "PortRange",
     "RateLimits",
+    "RecordedSessionSpec",
+    "RecordedSessionStatus",
+    "RecordingSpec",
     "Redaction",
     "RedactionRule",
     "Routing",
@@ -46,4 +94,8 @@ __all__ = [
     "SessionKind",
     "SessionRecordingPolicy",
     "SessionRecordingPolicySpec",
+    "Stdin",
+    "Target",
+    "Tty",
+    "capabilities_of",
 ]

@@ -60,3 +60,77 @@ class Operator(StrEnum):
     NOT_IN = "NotIn"
     EXISTS = "Exists"
     DOES_NOT_EXIST = "DoesNotExist"
+
+
+class PolicyKind(StrEnum):
+    """The kinds of policy."""
+
+    POLICY = "SessionRecordingPolicy"
+    CLUSTER_POLICY = "ClusterSessionRecordingPolicy"
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Origin(StrEnum):
+    """How a session became known."""
+
+    ANNOUNCED = "Announced"
+    UNANNOUNCED = "Unannounced"
+    HOST = "Host"
+
+
+class Target(StrEnum):
+    """What a debug session looks into."""
+
+    POD = "Pod"
+    NODE = "Node"
+
+
+class Stdin(StrEnum):
+    """Whether a session was asked for with standard input."""
+
+    ATTACHED = "Attached"
+    NOT_ATTACHED = "NotAttached"
+
+
+class Tty(StrEnum):
+    """Whether a session was asked for with a terminal."""
+
+    ALLOCATED = "Allocated"
+    NOT_ALLOCATED = "NotAllocated"
+
+
+class Confidence(StrEnum):
+    """How sure it is that an announced session and what was recorded belong together."""
+
+    CERTAIN = "Certain"
+    AMBIGUOUS = "Ambiguous"
+
+
+class EventClass(StrEnum):
+    """The classes of records: those of the agent in camel case (`exec_failed` is ExecFailed)."""
+
+    EXEC = "Exec"
+    EXEC_FAILED = "ExecFailed"
+    FORK = "Fork"
+    EXIT = "Exit"
+    OPEN = "Open"
+    OPEN_FAILED = "OpenFailed"
+    CONNECT = "Connect"
+    ACCEPT = "Accept"
+    LISTEN = "Listen"
+    DATAGRAM = "Datagram"
+
+
+class CapabilityState(StrEnum):
+    """How much of what a capability promises a node can give."""
+
+    FULL = "Full"
+    DEGRADED = "Degraded"
+    UNAVAILABLE = "Unavailable"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Annotated, TypeVar
+from typing import ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-Item = TypeVar("Item", bound=Hashable)
+from podcorder_crds.rules import Rule
 
 
 class Model(BaseModel):
@@ -23,15 +24,18 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    laws: ClassVar[tuple[Rule, ...]] = ()
+    """Laws on several fields at once."""
 
-def refuse_repeats(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """Lists are sets in the contract: an item named twice is a slip that its author should see."""
-    seen: set[Item] = set()
-    for item in items:
-        if item in seen:
-            raise ValueError(f"{item!s} stands there twice: remove one")
-        seen.add(item)
-    return items
+    @model_validator(mode="after")
+    def check_laws(self) -> Self:
+        for rule in self.laws:
+            rule.check(self)
+        return self
 
-
-Set = Annotated[tuple[Item, ...], AfterValidator(refuse_repeats)]
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        written = handler(schema)
+        for rule in cls.laws:
+            rule.write(handler.resolve_ref_schema(written))
+        return written

@@ -2,158 +2,148 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field
 
-from podcorder_crds.enums import Access, Direction, Mode, Outcome, Rules, SessionKind
-from podcorder_crds.filters import AddressFilter, PathFilter, PortFilter
-from podcorder_crds.models import Model, Set
+from podcorder_crds.conditions import Conditions
+from podcorder_crds.enums import Mode, SessionKind
+from podcorder_crds.events import EventSelection
+from podcorder_crds.models import Model
+from podcorder_crds.names import ContainerPattern, Generation, LabelName, ObjectName
+from podcorder_crds.redactions import Redaction
+from podcorder_crds.rules import Among, Rule, Set, pattern
 from podcorder_crds.selectors import LabelKey, LabelSelector, LabelValue
 
-API_VERSION = "podcorder.dev/v1alpha1"
+GROUP = "podcorder.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
 
-ObjectName = Annotated[
-    str,
-    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+POLICY_SESSIONS = frozenset(SessionKind) - {SessionKind.COMMAND}
+"""What a policy may name: Command is what `podcorder record` begins, whatever a policy says."""
+DEFAULT_SESSIONS = (SessionKind.EXEC, SessionKind.ATTACH, SessionKind.DEBUG, SessionKind.PORT_FORWARD)
+"""All that people begin in pods."""
+
+PolicySession = Annotated[
+    SessionKind,
+    Among(
+        POLICY_SESSIONS,
+        "is not for a policy to name, for it is recorded whatever a policy says: leave it out",
+    ),
 ]
-ContainerName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9*?][-A-Za-z0-9_.*?]*$")]
-
-
-def check_pattern(pattern: str) -> str:
-    """Raises ValueError for what is not a regular expression of Python's `re`."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-    return pattern
 
 
 class ContainerFilter(Model):
-    """Which containers, by name; * and ? stand for any characters and any one."""
+    """Which containers, by name; * stands for any characters and ? for any one."""
 
-    include: Set[ContainerName] = Field(default=(), max_length=64)
-    """Names of the containers to record; empty means all."""
-    exclude: Set[ContainerName] = Field(default=(), max_length=64)
+    include: Set[ContainerPattern] = Field(default=(), max_length=64)
+    """Names of the containers to record, with * and ? as wildcards; empty means all."""
+    exclude: Set[ContainerPattern] = Field(default=(), max_length=64)
     """Names of the containers not to record, even where they are included."""
 
 
-class CommandEvents(Model):
-    """Programs started and ended."""
-
-    outcomes: Set[Outcome] = Field(default=(Outcome.SUCCEEDED, Outcome.FAILED), min_length=1, max_length=2)
-    """Succeeded: programs that ran, forks and exits. Failed: programs that could not be started."""
-
-
-class FileEvents(Model):
-    """Files opened."""
-
-    outcomes: Set[Outcome] = Field(default=(Outcome.SUCCEEDED, Outcome.FAILED), min_length=1, max_length=2)
-    """Succeeded: files that were opened. Failed: files that could not be opened."""
-    access: Set[Access] = Field(default=(Access.READ, Access.WRITE), min_length=1, max_length=2)
-    """What the file was opened for."""
-    paths: PathFilter = PathFilter()
-    """Which paths."""
-
-
-class NetworkEvents(Model):
-    """Peers talked to over TCP and UDP."""
-
-    directions: Set[Direction] = Field(default=(Direction.OUTBOUND, Direction.INBOUND), min_length=1, max_length=2)
-    """Who began to talk."""
-    peers: AddressFilter = AddressFilter()
-    """Which peers."""
-    ports: PortFilter = PortFilter()
-    """Which ports."""
-
-
-class EventSelection(Model):
-    """What to record; a section that is absent is not recorded, an empty one means everything of its kind."""
-
-    commands: CommandEvents | None = None
-    """Programs started and ended."""
-    files: FileEvents | None = None
-    """Files opened."""
-    network: NetworkEvents | None = None
-    """Peers talked to."""
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if self.commands is None and self.files is None and self.network is None:
-            raise ValueError("nothing would be recorded: give at least one of commands, files and network")
-        return self
-
-
-class RedactionRule(Model):
-    """A pattern whose matches do not leave the machine."""
-
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-    """What the rule is called; unique within the policy."""
-    pattern: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(check_pattern)]
-    """A regular expression (Python's re). With a group only the group's text goes, else the whole match."""
-
-
-class Redaction(Model):
-    """What is taken out of arguments before they leave the machine."""
-
-    defaults: Rules = Rules.ENABLED
-    """The rules that come with Podcorder: passwords, tokens and keys."""
-    rules: tuple[RedactionRule, ...] = Field(default=(), max_length=32)
-    """Rules of your own, applied besides."""
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        names = [rule.name for rule in self.rules]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two redaction rules are called {name}: rename one")
-        return self
-
-
 class RateLimits(Model):
-    """Bounds that protect the node; what goes beyond is counted and told of as a gap, never silently left out."""
+    """Bounds that protect the node. What goes beyond them is counted and told of as a gap, never silently left out."""
 
     records_per_second: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
-    """Records a second and container; absent means no limit."""
+    """How many records a second are taken of each container; absent means no limit."""
 
 
 class Routing(Model):
     """How the receiving side can tell this policy's records apart."""
 
-    label: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
-    """Exported with every record, for routing in the collector."""
+    label: Annotated[
+        str,
+        Field(min_length=1, max_length=63),
+        pattern(
+            r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+            "is not a label: write letters, digits, -, _ and ., with a letter or a digit first and last",
+        ),
+    ]
+    """A word that is exported with every record, for the collector to route by."""
 
 
-class SessionRecordingPolicySpec(Model):
-    """What an administrator wants recorded."""
+class RecordingSpec(Model):
+    """What both kinds of policy say."""
 
     pod_selector: LabelSelector = LabelSelector()
-    """Which pods of the policy's namespace; empty means all."""
+    """Which pods, by their labels; empty means all. A policy concerns the pods of its own namespace."""
     containers: ContainerFilter = ContainerFilter()
-    """Which containers of these pods."""
-    sessions: Set[SessionKind] = Field(
-        default=(
-            SessionKind.EXEC,
-            SessionKind.ATTACH,
-            SessionKind.DEBUG,
-            SessionKind.PORT_FORWARD,
-            SessionKind.COMMAND,
-        ),
+    """Which containers of these pods. The default is all of them."""
+    sessions: Set[PolicySession] = Field(
+        default=DEFAULT_SESSIONS,
         min_length=1,
-        max_length=len(SessionKind),
+        max_length=len(POLICY_SESSIONS),
     )
-    """Which kinds of session; the default is all that people begin."""
+    """Which kinds of session. Container: what the container itself runs. Exec: kubectl exec and cp. Attach: kubectl
+    attach. Debug: ephemeral containers of kubectl debug. Probe: exec probes and lifecycle hooks. PortForward: kubectl
+    port-forward. Host: logins on the node, for ClusterSessionRecordingPolicy alone. The default is what people begin in
+    pods: Exec, Attach, Debug and PortForward."""
     events: EventSelection
-    """What of these sessions."""
+    """What to record of these sessions. A section that is absent is not recorded, an empty one ({}) records everything
+    of its kind; there must be at least one."""
     mode: Mode = Mode.BEST_EFFORT
-    """BestEffort lets sessions go on when recording fails, with a gap on record; Strict refuses new ones."""
+    """What happens where recording fails. BestEffort, the default, lets sessions go on, with a gap on record. Strict
+    refuses new sessions where the node's recorder is not healthy or is losing events."""
     redaction: Redaction = Redaction()
-    """What is taken out before it leaves the machine."""
+    """What is taken out of arguments before they leave the machine. The default is passwords, tokens and keys."""
     rate_limits: RateLimits = RateLimits()
-    """Bounds that protect the node."""
+    """Bounds that protect the node. The default is none."""
     routing: Routing | None = None
-    """How the receiving side can tell this policy's records apart."""
+    """How the receiving side can tell this policy's records apart. Absent: it cannot."""
+
+
+class SessionRecordingPolicySpec(RecordingSpec):
+    """What to record of the pods in the policy's own namespace."""
+
+    laws: ClassVar = (
+        Rule(
+            "!has(self.sessions) || !('Host' in self.sessions)",
+            lambda self: SessionKind.HOST not in self.sessions,
+            "sessions of kind Host belong to no namespace: name Host in a ClusterSessionRecordingPolicy",
+        ),
+    )
+
+
+class ClusterSessionRecordingPolicySpec(RecordingSpec):
+    """What to record of pods in all namespaces, and of the nodes themselves."""
+
+    pod_selector: LabelSelector = LabelSelector()
+    """Which pods of the namespaces that namespaceSelector selects, by their labels; empty means all."""
+    namespace_selector: LabelSelector = LabelSelector()
+    """Which namespaces, by their labels; empty means all. Sessions of kind Host have no namespace: it is not asked of
+    them."""
+    node_selector: LabelSelector = LabelSelector()
+    """Which nodes, by their labels; empty means all."""
+
+
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+
+
+class NodeCounts(Model):
+    """How many nodes a policy concerns, and how far they have come."""
+
+    matched: Count
+    """Nodes whose NodeRecordingConfig holds the policy."""
+    applied: Count
+    """Of the matched nodes, those whose agent has put the policy's current generation into force."""
+    degraded: Count
+    """Of the nodes that applied it, those that cannot record all that it asks for."""
+    behind: Count
+    """Of the matched nodes, those that have not put the current generation into force yet."""
+
+
+class PolicyStatus(Model):
+    """What has become of a policy. The operator writes it."""
+
+    observed_generation: Generation | None = None
+    """The metadata.generation of the policy that this status is about."""
+    conditions: Conditions = ()
+    """Accepted: the policy can be carried out and stands in the configs of its nodes. Ready: every node that it
+    concerns records all that it asks for. Combined: other policies may concern the same pods; the message says what
+    holds then."""
+    nodes: NodeCounts | None = None
+    """How many nodes the policy concerns, and how far they have come."""
 
 
 class ObjectMeta(Model):
@@ -161,9 +151,7 @@ class ObjectMeta(Model):
 
     name: ObjectName
     """The policy's name."""
-    namespace: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = (
-        None
-    )
+    namespace: LabelName | None = None
     """The policy's namespace."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)
     """Labels."""

@@ -2,42 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import re
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field
 
 from podcorder_crds.enums import Operator
-from podcorder_crds.models import Model, Set
+from podcorder_crds.models import Model
+from podcorder_crds.rules import Rule, Set, pattern
 
-NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{NAME}$")]
-LabelValue = Annotated[str, Field(max_length=63, pattern=rf"^({NAME})?$")]
+_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = rf"^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{_NAME}$"
+_KEY_LENGTH = 317
+_KEY_SENTENCE = (
+    "is not a label key: write a name of at most 63 letters, digits, -, _ and ., such as app, if need be behind a"
+    " prefix, such as example.org/app"
+)
+
+LabelKey = Annotated[str, Field(min_length=1, max_length=_KEY_LENGTH), pattern(_KEY, _KEY_SENTENCE)]
+LabelValue = Annotated[
+    str,
+    Field(max_length=63),
+    pattern(
+        rf"^({_NAME})?$",
+        "is not a label value: write letters, digits, -, _ and ., with a letter or a digit first and last",
+    ),
+]
+Labels = Annotated[
+    dict[Annotated[str, Field(max_length=_KEY_LENGTH)], LabelValue],
+    Rule(
+        f"self.all(key, size(key) <= {_KEY_LENGTH} && key.matches(r'{_KEY}'))",
+        lambda labels: all(re.fullmatch(_KEY, key) for key in labels),
+        f"one of the keys {_KEY_SENTENCE}",
+    ),
+]
 
 
 class LabelSelectorRequirement(Model):
     """One condition on a label."""
 
-    key: LabelKey
-    """The label's key."""
-    operator: Operator
-    """In, NotIn, Exists or DoesNotExist."""
-    values: Set[LabelValue] = Field(default=(), max_length=64)
-    """Values for In and NotIn; empty for the others."""
+    laws: ClassVar = (
+        Rule(
+            "!(self.operator in ['In', 'NotIn']) || (has(self.values) && size(self.values) > 0)",
+            lambda self: self.operator not in (Operator.IN, Operator.NOT_IN) or self.values,
+            "the operators In and NotIn need values: name at least one",
+        ),
+        Rule(
+            "self.operator in ['In', 'NotIn'] || !has(self.values) || size(self.values) == 0",
+            lambda self: self.operator in (Operator.IN, Operator.NOT_IN) or not self.values,
+            "the operators Exists and DoesNotExist take no values: remove them",
+        ),
+    )
 
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        wanted = self.operator in (Operator.IN, Operator.NOT_IN)
-        if wanted and not self.values:
-            raise ValueError(f"{self.operator} needs values: name at least one")
-        if not wanted and self.values:
-            raise ValueError(f"{self.operator} takes no values: remove them")
-        return self
+    key: LabelKey
+    """The label's key, such as app or example.org/app."""
+    operator: Operator
+    """How the label compares. In: it has one of the values. NotIn: it has none of them, or the label is missing.
+    Exists: the label is there. DoesNotExist: it is not."""
+    values: Set[LabelValue] = Field(default=(), max_length=64)
+    """What In and NotIn compare with, at least one; Exists and DoesNotExist take none."""
 
 
 class LabelSelector(Model):
-    """Which objects, by their labels; an empty selector means all."""
+    """Which objects, by their labels. All conditions must hold; an empty selector means every object."""
 
-    match_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)
-    """Labels that an object must have with just these values."""
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+
+    match_labels: Labels = Field(default_factory=dict, max_length=64)
+    """Labels that the object must have with just these values."""
     match_expressions: tuple[LabelSelectorRequirement, ...] = Field(default=(), max_length=64)
-    """Conditions that must all hold."""
+    """Further conditions on the object's labels."""

@@ -1,0 +1,79 @@
+"""NodeRecordingConfig: the policies that concern one node, resolved by the operator for the node's agent."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from podcorder_crds.capabilities import Capability
+from podcorder_crds.conditions import Conditions
+from podcorder_crds.enums import CapabilityState, PolicyKind
+from podcorder_crds.models import Model
+from podcorder_crds.names import Generation, LabelName, ObjectName
+from podcorder_crds.policies import RecordingSpec
+from podcorder_crds.rules import Keyed, Plain
+
+MAX_CONFIG_BYTES = 256 * 1024
+"""How large a config's spec may be as canonical JSON; the operator leaves out what does not fit."""
+MAX_NAMESPACES = 1024
+
+Namespaces = Annotated[tuple[LabelName, ...], Field(max_length=MAX_NAMESPACES)]
+
+
+class ConfiguredPolicy(Model):
+    """One policy that concerns the node."""
+
+    kind: PolicyKind
+    """The policy's kind."""
+    namespace: LabelName | None = None
+    """The policy's namespace; absent for a ClusterSessionRecordingPolicy."""
+    name: ObjectName
+    """The policy's name."""
+    generation: Generation
+    """The metadata.generation of the policy that this is."""
+    namespaces: Namespaces | None = None
+    """Of the namespaces present on the node, those that a ClusterSessionRecordingPolicy's namespaceSelector selects,
+    sorted; absent means every namespace."""
+    spec: RecordingSpec
+    """The policy's spec as it is stored, without namespaceSelector and nodeSelector: what these select is resolved."""
+
+
+class NodeRecordingConfigSpec(Model):
+    """What the node's agent is to record. The operator writes it."""
+
+    node_name: ObjectName
+    """The node that the config is for; it bears the same name."""
+    policies: Annotated[tuple[ConfiguredPolicy, ...], Field(max_length=2048), Plain()] = ()
+    """The policies that concern the node, sorted by kind, namespace and name. What does not fit into 256 KiB is left
+    out whole, and said so in the policy's own status."""
+
+
+class CapabilityReport(Model):
+    """How much of one capability the node can give."""
+
+    name: Capability
+    """The capability: what `podcorder doctor` shows on the node, in camel case."""
+    state: CapabilityState
+    """Full: all that it promises. Degraded: less, the message says what is missing. Unavailable: nothing."""
+    rung: Annotated[str, Field(max_length=64)] | None = None
+    """Which way to record was taken; absent where none was."""
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """What is missing and why; absent where the state is Full."""
+
+
+class NodeRecordingConfigStatus(Model):
+    """What the node is doing. Its agent writes it."""
+
+    applied_generation: Generation | None = None
+    """The metadata.generation of this config that is in force on the node."""
+    namespaces: Namespaces = ()
+    """The namespaces that have pods on the node, sorted. The operator gives the node the policies of these."""
+    capabilities: Annotated[tuple[CapabilityReport, ...], Field(max_length=32), Keyed("name")] = ()
+    """What the node can record, and how well."""
+    conditions: Conditions = ()
+    """Ready: the agent runs and records what the config asks for."""
+    agent_version: Annotated[str, Field(max_length=64)] | None = None
+    """The version of Podcorder that runs on the node."""
+    kernel_version: Annotated[str, Field(max_length=128)] | None = None
+    """The version of the node's kernel."""
