@@ -11,12 +11,14 @@ BIN := $(VENV)/bin
 STAMPS := build/stamps
 PYTEST_ARGS ?=
 CMD ?=
+NODES ?= 1
 
 # clang and llvm compile the programs, bpftool looks at them, gcc with its 32-bit half makes the workloads of the tests,
 # bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record from a busybox,
-# iproute2 gives the network tests a loopback of their own.
+# iproute2 gives the network tests a loopback of their own, the last line is what a cluster takes beside Kubernetes.
 PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
-	liburing-dev bpftrace runc containerd busybox-static iproute2
+	liburing-dev bpftrace runc containerd busybox-static iproute2 \
+	etcd-server openssl containernetworking-plugins iptables conntrack
 
 .PHONY: help
 help: ## Show this list
@@ -60,12 +62,13 @@ endif
 export CMD
 
 .PHONY: test
-test: setup collector root ## Run every test that CI runs (as root)
+test: setup collector cluster root ## Run every test that CI runs (as root)
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no root
-	@$(BIN)/python -m pytest -m "not slow" tests --ignore=tests/bpf --ignore=tests/system --ignore=tests/collector $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not slow" tests --ignore=tests/bpf --ignore=tests/system --ignore=tests/collector \
+		--ignore=tests/cluster $(PYTEST_ARGS)
 
 .PHONY: test-system
 test-system: setup root ## Run the tests on the real kernel (as root)
@@ -74,6 +77,10 @@ test-system: setup root ## Run the tests on the real kernel (as root)
 .PHONY: test-collector
 test-collector: setup collector ## Run the tests against a real OpenTelemetry collector
 	@$(BIN)/python -m pytest tests/collector $(PYTEST_ARGS)
+
+.PHONY: test-cluster
+test-cluster: setup cluster root ## Run the tests against a real Kubernetes (as root)
+	@$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
 
 .PHONY: test-mutations
 test-mutations: setup ## Mutate a million journals (in CI: 100,000), or MUTATED_JOURNALS=...
@@ -86,6 +93,18 @@ root:
 .PHONY: collector
 collector: ## Build the OpenTelemetry collector for the tests, unless it is in the cache
 	@tests/collector/build.sh >/dev/null
+
+.PHONY: cluster
+cluster: ## Build the Kubernetes commands for the tests, unless they are in the cache
+	@tests/cluster/commands/build.sh >/dev/null
+
+.PHONY: cluster-up
+cluster-up: setup cluster ## Start a Kubernetes of one node, or NODES=0 without, and say how to reach it (as root)
+	@PYTHONPATH=tests $(BIN)/python -m cluster up build/cluster --nodes $(NODES)
+
+.PHONY: cluster-down
+cluster-down: ## End what cluster-up started
+	@[[ ! -e build/cluster ]] || PYTHONPATH=tests $(BIN)/python -m cluster down build/cluster
 
 .PHONY: lint
 lint: setup ## Check style, types, layers and generated files
@@ -120,7 +139,7 @@ requirements: ## Pin the dependencies of pyproject.toml anew, with hashes
 		--extra agent --extra grpc --extra operator --extra test --output-file requirements/development.txt pyproject.toml
 
 .PHONY: clean
-clean: ## Remove all that was built
+clean: cluster-down ## Remove all that was built
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@$(MAKE) -C bpf clean
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -55,7 +55,7 @@ class Access:
         self, *arguments: str, user: str = "admin", input: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as this user; a failure fails the test with kubectl's own words, unless check is off."""
-        command = [
+        command: list[str | Path] = [
             self._kubectl,
             f"--kubeconfig={self.kubeconfig(user)}",
             f"--cache-dir={self._directory / 'discovery'}",

@@ -7,9 +7,11 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from cluster.access import PORT, Access, write_kubeconfig
 from cluster.certificates import Authority, Pair
+from cluster.guards import start_guard
 from cluster.sandboxes import Sandbox, wait_until
 
 BUILD = Path(__file__).parent / "commands" / "build.sh"
@@ -21,6 +23,9 @@ USERS = {
     "alice": "developers",
     "bob": "developers",
     "system:kube-controller-manager": "",
+    "system:kube-proxy": "",
+    "system:kube-scheduler": "",
+    "system:node:node-1": "system:nodes",
 }
 PEOPLE = ("admin", "alice", "bob")
 ISSUER = "https://kubernetes.default.svc"
@@ -61,6 +66,7 @@ class ControlPlane(Access):
         self._internal = tokens
         self._api_server: subprocess.Popen[bytes] | None = None
         self._controllers: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         super().__init__(
             directory / "kubeconfigs",
             f"https://{sandbox.address}:{PORT}",
@@ -70,12 +76,18 @@ class ControlPlane(Access):
         )
 
     @classmethod
-    def create(cls, directory: Path) -> ControlPlane:
-        """A new one in a new sandbox, with its files in this directory, which must be empty."""
+    def create(cls, directory: Path, *, outlives_us: bool = False) -> Self:
+        """A new one in a new sandbox, with its files in this directory, which must be empty.
+
+        It ends with this process, however that ends, unless it is to outlive it.
+        """
         commands = find_commands("control-plane")
         sandbox = Sandbox.create()
         try:
-            return cls(directory, sandbox, commands)
+            made = cls(directory, sandbox, commands)
+            if not outlives_us:
+                made._guard = start_guard(sandbox, directory)
+            return made
         except BaseException:
             sandbox.close()
             raise
@@ -130,8 +142,12 @@ class ControlPlane(Access):
         )
 
     def stop(self) -> None:
-        """End all of it at once; what it wrote stays in its directory."""
+        """End all of it at once; what it wrote stays in its directory. More than once is fine."""
         self.sandbox.close()
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
 
     def log(self, daemon: str) -> Path:
         """What this daemon wrote."""

@@ -1,0 +1,63 @@
+"""`make cluster-up` and `make cluster-down`: a cluster that stays until it is taken down."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from cluster.control_plane import ControlPlane
+from cluster.sandboxes import Sandbox
+from cluster.whole_cluster import WholeCluster
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="cluster")
+    parser.add_argument("action", choices=("up", "down"))
+    parser.add_argument("directory", type=Path, help="where the cluster keeps its files")
+    parser.add_argument("--nodes", type=int, choices=(0, 1), default=1)
+    arguments = parser.parse_args()
+    directory = arguments.directory.absolute()
+    if arguments.action == "down":
+        take_down(directory)
+    else:
+        bring_up(directory, WholeCluster if arguments.nodes else ControlPlane)
+
+
+def bring_up(directory: Path, kind: type[ControlPlane]) -> None:
+    """Start a cluster and say how it is reached; one that runs already is only named."""
+    if find_sandbox(directory) is None:
+        take_down(directory)
+        directory.mkdir(parents=True)
+        began = time.monotonic()
+        cluster = kind.create(directory, outlives_us=True)
+        (directory / "sandbox").write_text(cluster.sandbox.identity)
+        try:
+            cluster.start()
+        except BaseException:
+            cluster.stop()
+            raise
+        for user in cluster.tokens:
+            cluster.kubeconfig(user)
+        print(f"Ready in {time.monotonic() - began:.1f} s. `make cluster-down` ends it.", file=sys.stderr)
+    print(f"export KUBECONFIG={directory / 'kubeconfigs' / 'admin.kubeconfig'}")
+
+
+def take_down(directory: Path) -> None:
+    """End the cluster of this directory and remove the directory; none there is fine."""
+    sandbox = find_sandbox(directory)
+    if sandbox is not None:
+        sandbox.close()
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def find_sandbox(directory: Path) -> Sandbox | None:
+    """The sandbox of the cluster in this directory, None where none runs."""
+    identity = directory / "sandbox"
+    return Sandbox.find(identity.read_text()) if identity.exists() else None
+
+
+main()

@@ -1,0 +1,169 @@
+"""A control plane with one real node: containerd, kubelet and kube-proxy beside the scheduler and the controllers.
+
+The node sees /run, /var/lib and /var/log of its own, so that its parts have their usual paths, two clusters never meet
+and nothing stays on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cluster.control_plane import NODE_ADDRESS, SERVICES, ControlPlane
+from cluster.images import BUSYBOX, PAUSE, write_busybox_image
+from cluster.sandboxes import hierarchies, wait_until
+
+NODE = "node-1"
+PODS = "10.244.0.0/16"
+SOCKET = "/run/containerd/containerd.sock"
+OWN_DIRECTORIES = ("/run", "/var/lib", "/var/log")
+# The kubelet sets these for the whole machine: it gets files instead.
+TUNABLES = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+CONTAINERD = f"""\
+version = 2
+oom_score = 0
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true  # without CAP_SYS_RESOURCE no pod would start
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "/run/cni"
+"""
+CNI = {
+    "cniVersion": "0.4.0",
+    "name": "pods",
+    "plugins": [
+        {
+            "type": "bridge",
+            "bridge": "pods",
+            "isGateway": True,
+            "ipMasq": True,
+            "hairpinMode": True,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]},
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
+
+
+class WholeCluster(ControlPlane):
+    """A cluster whose pods run. Images there are: `images.BUSYBOX`, and what `import_image` brings."""
+
+    def start(self) -> None:
+        """Start everything, and wait until the node is ready."""
+        super().start()
+        self.start_controllers()
+        scheduler = self.internal_kubeconfig("system:kube-scheduler")
+        self.start_daemon(
+            self.commands / "kube-scheduler",
+            f"--kubeconfig={scheduler}",
+            f"--authentication-kubeconfig={scheduler}",
+            f"--authorization-kubeconfig={scheduler}",
+            "--leader-elect=false",
+        )
+        self._set_up_node()
+        self._start_containerd()
+        self._start_kubelet()
+        self._start_proxy()
+        wait_until(self._is_node_ready, 90, f"{NODE} ready")
+
+    def import_image(self, archive: Path) -> None:
+        """Bring an image from an archive onto the node."""
+        self.sandbox.run("ctr", "--namespace", "k8s.io", "images", "import", archive)
+
+    def _set_up_node(self) -> None:
+        node = self.directory / "node"
+        enter = self.sandbox.run
+        # Mounts of the kubelet must reach containers and the other way round.
+        enter("mount", "--make-rshared", "/")
+        for each in TUNABLES:
+            copy = node / "tunables" / each
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text((Path("/proc/sys") / each).read_text())
+            enter("mount", "--bind", copy, f"/proc/sys/{each}")
+        for each in OWN_DIRECTORIES:
+            own = node / each.strip("/")
+            own.mkdir(parents=True)
+            enter("mount", "--bind", own, each)
+        (node / "run" / "cni").mkdir()
+        (node / "run" / "cni" / "10-pods.conflist").write_text(json.dumps(CNI))
+        # A device of its own holds the node's address: the pods' bridge comes with the first pod.
+        enter("ip", "link", "add", "node", "type", "bridge")
+        enter("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", "node")
+        enter("ip", "link", "set", "node", "up")
+        # kube-proxy changes the destination only of what has a route.
+        enter("ip", "route", "add", SERVICES, "dev", "node")
+        for hierarchy in hierarchies():
+            Path(f"{hierarchy}{self.sandbox.cgroup}").mkdir(exist_ok=True)
+
+    def _start_containerd(self) -> None:
+        config = self.directory / "node" / "containerd.toml"
+        config.write_text(CONTAINERD)
+        daemon = self.start_daemon("containerd", "--config", config)
+
+        def listens() -> bool:
+            assert daemon.poll() is None, f"containerd has ended, see {self.log('containerd')}"
+            return Path(f"{self.directory}/node{SOCKET}").exists()
+
+        wait_until(listens, 20, "containerd")
+        archive = self.directory / "node" / "image.tar"
+        for name, command in ((PAUSE, ["tail", "-f", "/dev/null"]), (BUSYBOX, ["sh"])):
+            write_busybox_image(archive, name, command)
+            self.import_image(archive)
+
+    def _start_kubelet(self) -> None:
+        resolver = self.directory / "node" / "resolv.conf"
+        resolver.write_text("")
+        settings = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "containerRuntimeEndpoint": f"unix://{SOCKET}",
+            "authentication": {"x509": {"clientCAFile": str(self.authority)}},
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": self.sandbox.cgroup,
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "resolvConf": str(resolver),
+            "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+            "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            "oomScoreAdj": 0,
+        }
+        self.start_daemon(
+            self.commands / "kubelet",
+            f"--config={self._write_settings('kubelet', settings)}",
+            f"--kubeconfig={self.internal_kubeconfig(f'system:node:{NODE}')}",
+            f"--hostname-override={NODE}",
+            f"--node-ip={NODE_ADDRESS}",
+        )
+
+    def _start_proxy(self) -> None:
+        settings = {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": str(self.internal_kubeconfig("system:kube-proxy"))},
+            "mode": "iptables",
+            "clusterCIDR": PODS,
+            "hostnameOverride": NODE,
+            "conntrack": {"maxPerCore": 0},  # the table is the whole machine's
+            "oomScoreAdj": 0,
+        }
+        self.start_daemon(self.commands / "kube-proxy", f"--config={self._write_settings('kube-proxy', settings)}")
+
+    def _write_settings(self, name: str, settings: dict[str, Any]) -> Path:
+        path = self.directory / "node" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    def _is_node_ready(self) -> bool:
+        nodes = self.request("GET", "/api/v1/nodes")["items"]
+        conditions = [each for node in nodes for each in node["status"]["conditions"]]
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
