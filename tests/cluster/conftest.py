@@ -11,6 +11,9 @@ from typing import TypeVar
 import pytest
 from cluster.control_plane import ControlPlane
 from cluster.whole_cluster import WholeCluster
+from fixtures.api_clients import ApiClient
+from fixtures.config_histories import ConfigHistory
+from fixtures.installations import Installation, Operator
 
 Kind = TypeVar("Kind", bound=ControlPlane)
 
@@ -27,6 +30,40 @@ def whole_cluster() -> Iterator[WholeCluster]:
     """A cluster with one node whose pods run, for every test of the session."""
     with start(WholeCluster) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def cluster_with_chart() -> Iterator[Installation]:
+    """A control plane with the chart installed, for one module: its tests look at all nodes and policies there are."""
+    with start(ControlPlane) as made:
+        yield Installation(made)
+
+
+@pytest.fixture
+def installation(cluster_with_chart: Installation) -> Iterator[Installation]:
+    """The same, with neither operators nor anything for them to do at the start and at the end."""
+    yield cluster_with_chart
+    cluster_with_chart.clear()
+
+
+@pytest.fixture
+def client(installation: Installation) -> ApiClient:
+    return installation.client
+
+
+@pytest.fixture
+def operator(installation: Installation) -> Operator:
+    """One replica, ready."""
+    started = installation.start_operator()
+    started.wait_ready()
+    return started
+
+
+@pytest.fixture
+def history(installation: Installation) -> Iterator[ConfigHistory]:
+    """Every config since the start of the test."""
+    with ConfigHistory(installation.new_client()) as following:
+        yield following
 
 
 @contextmanager
