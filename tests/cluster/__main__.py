@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from cluster.control_plane import ControlPlane
-from cluster.sandboxes import Sandbox
+from cluster.sandboxes import ClusterFailed, Sandbox
 from cluster.whole_cluster import WholeCluster
 
 
@@ -20,10 +20,13 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, choices=(0, 1), default=1)
     arguments = parser.parse_args()
     directory = arguments.directory.absolute()
-    if arguments.action == "down":
-        take_down(directory)
-    else:
-        bring_up(directory, WholeCluster if arguments.nodes else ControlPlane)
+    try:
+        if arguments.action == "down":
+            take_down(directory)
+        else:
+            bring_up(directory, WholeCluster if arguments.nodes else ControlPlane)
+    except ClusterFailed as failed:
+        sys.exit(f"cluster: {failed}")
 
 
 def bring_up(directory: Path, kind: type[ControlPlane]) -> None:

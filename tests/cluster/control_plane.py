@@ -12,7 +12,7 @@ from typing import Self
 from cluster.access import PORT, Access, write_kubeconfig
 from cluster.certificates import Authority, Pair
 from cluster.guards import start_guard
-from cluster.sandboxes import Sandbox, wait_until
+from cluster.sandboxes import ClusterFailed, Sandbox, wait_until
 
 BUILD = Path(__file__).parent / "commands" / "build.sh"
 SERVICES = "10.96.0.0/16"
@@ -35,7 +35,8 @@ ETCD = "http://127.0.0.1:2379"
 def find_commands(which: str = "all") -> Path:
     """The directory of the built commands ("control-plane": those that need no nodes), built where they are not."""
     done = subprocess.run([BUILD, which], stdout=subprocess.PIPE, text=True)
-    assert done.returncode == 0, "the commands of the test cluster could not be built, see above"
+    if done.returncode != 0:
+        raise ClusterFailed("the commands of the test cluster could not be built, see above")
     return Path(done.stdout.strip())
 
 
@@ -111,10 +112,11 @@ class ControlPlane(Access):
         server = self._api_server
 
         def is_ready() -> bool:
-            assert server.poll() is None, f"kube-apiserver has ended, see {self.log('kube-apiserver')}"
+            if server.poll() is not None:
+                raise ClusterFailed(f"kube-apiserver has ended: {self.log('kube-apiserver').read_text()[-2000:]}")
             return self.is_ready()
 
-        wait_until(is_ready, 60, "kube-apiserver ready")
+        wait_until(is_ready, 60, "the start of kube-apiserver")
 
     def kill_api_server(self) -> None:
         """End the API server at once, as a crash does; etcd keeps what it has acknowledged."""

@@ -22,6 +22,10 @@ NUMBERS = range(1, 255)
 DEVICE = "podcorder{}"
 
 
+class ClusterFailed(Exception):
+    """The cluster could not be started; the sentence says why."""
+
+
 class Sandbox:
     """The namespaces and the cgroup of one cluster. As root only."""
 
@@ -33,12 +37,13 @@ class Sandbox:
     @classmethod
     def create(cls) -> Sandbox:
         """A new one with a number that nobody has."""
-        assert os.geteuid() == 0, "a test cluster needs namespaces and cgroups of its own: run as root"
+        if os.geteuid() != 0:
+            raise ClusterFailed("a test cluster needs namespaces and cgroups of its own: run as root")
         sandbox = cls(_take_number(), 0)
         try:
             holder = sandbox._spawn(["unshare", "--net", "--mount", "sleep", "infinity"], log=Path(os.devnull))
             sandbox._holder = holder.pid
-            wait_until(lambda: _namespace(holder.pid, "mnt") != _namespace(os.getpid(), "mnt"), 5, "namespaces")
+            wait_until(lambda: _namespace(holder.pid, "mnt") != _namespace(os.getpid(), "mnt"), 5, "the namespace")
             sandbox._connect()
         except BaseException:
             sandbox.close()
@@ -101,7 +106,7 @@ class Sandbox:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+                start_new_session=True,  # a Ctrl-C in the terminal is for its owner
             )
         self._children.append(child)
         return child
@@ -125,7 +130,8 @@ class Sandbox:
 def run(*command: str | Path) -> str:
     """Run a command to its end; its output. A failure names the command and what it said."""
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr or done.stdout}"
+    if done.returncode != 0:
+        raise ClusterFailed(f"{' '.join(map(str, command))}: {done.stderr or done.stdout}")
     return done.stdout
 
 
@@ -133,7 +139,8 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
     """Ask again until the condition holds; fails with a sentence when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        if time.monotonic() > deadline:
+            raise ClusterFailed(f"{what} did not happen within {seconds} s")
         time.sleep(0.02)
 
 
@@ -168,7 +175,7 @@ def _take_number() -> int:
         # Processes and containers apart, as cgroup2 wants it.
         (_unified(number) / "daemons").mkdir()
         return number
-    raise AssertionError(f"{len(NUMBERS)} test clusters run already")
+    raise ClusterFailed(f"{len(NUMBERS)} test clusters run already: end some")
 
 
 def _unified(number: int) -> Path:

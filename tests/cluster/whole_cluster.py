@@ -74,7 +74,7 @@ class WholeCluster(ControlPlane):
         self._start_containerd()
         self._start_kubelet()
         self._start_proxy()
-        wait_until(self._is_node_ready, 90, f"{NODE} ready")
+        wait_until(self._is_node_ready, 90, f"the readiness of {NODE}")
 
     def import_image(self, archive: Path) -> None:
         """Bring an image from an archive onto the node."""
@@ -108,13 +108,8 @@ class WholeCluster(ControlPlane):
     def _start_containerd(self) -> None:
         config = self.directory / "node" / "containerd.toml"
         config.write_text(CONTAINERD)
-        daemon = self.start_daemon("containerd", "--config", config)
-
-        def listens() -> bool:
-            assert daemon.poll() is None, f"containerd has ended, see {self.log('containerd')}"
-            return Path(f"{self.directory}/node{SOCKET}").exists()
-
-        wait_until(listens, 20, "containerd")
+        self.start_daemon("containerd", "--config", config)
+        wait_until(Path(f"{self.directory}/node{SOCKET}").is_socket, 20, "the start of containerd")
         archive = self.directory / "node" / "image.tar"
         for name, command in ((PAUSE, ["tail", "-f", "/dev/null"]), (BUSYBOX, ["sh"])):
             write_busybox_image(archive, name, command)
