@@ -43,7 +43,11 @@ RegularExpression = Annotated[
         " comments and flags other than (?i), (?s), (?m) at the start, and escape a literal { or [",
     ),
     # What RE2 cannot parse is an error of the expression, which the API server shows before the sentence.
-    Rule("''.matches(self) in [true, false]", compiles, "is not a regular expression: close what is open"),
+    Rule(
+        "''.matches(self) in [true, false]",
+        compiles,
+        "is not a regular expression: close its brackets, escape characters that mean themselves",
+    ),
 ]
 
 

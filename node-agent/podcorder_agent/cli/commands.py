@@ -187,9 +187,8 @@ def record(
     chosen = load(policy) if policy is not None else EVERYTHING
     if os.geteuid() != 0:
         raise NotRoot("recording needs root: run it with sudo")
-    kinds = chosen.spec.sessions
-    if not command and SessionKind.CONTAINER not in kinds:
-        if SessionKind.COMMAND not in kinds:
+    if not command and SessionKind.CONTAINER not in chosen.spec.sessions:
+        if "sessions" in chosen.spec.model_fields_set:
             raise NothingSelected(
                 f"the policy {chosen.name} selects nothing here: give a COMMAND, or add Container to its sessions"
             )

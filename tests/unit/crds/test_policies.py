@@ -4,7 +4,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -40,8 +40,8 @@ def test_empty_section_means_everything() -> None:
             "128",
         ),
         ({"network": {"peers": {"include": ["10.0.0.300/8"]}}}, "write it like 10.0.0.0/8"),
-        ({"network": {"peers": {"include": ["10.1.2.3/8"]}}}, "write 10.0.0.0/8"),
-        ({"network": {"peers": {"include": ["10.1.2.3"]}}}, "write 10.1.2.3/32"),
+        ({"network": {"peers": {"include": ["10.1.2.3/8"]}}}, "as in 10.0.0.0/8"),
+        ({"network": {"peers": {"include": ["10.1.2.3"]}}}, "add /32"),
         ({"network": {"ports": {"include": [{"port": 9, "endPort": 8}]}}}, "swap them"),
         ({"network": {"ports": {"include": [{"port": n} for n in range(1, 18)]}}}, "16"),
         ({"network": {"ports": {"include": [{"port": 70000}]}}}, "65535"),
@@ -59,6 +59,7 @@ def test_refusals_name_the_remedy(events: dict[str, Any], remedy: str) -> None:
 def test_every_network_is_kept(address: ipaddress.IPv4Address | ipaddress.IPv6Address, length: int) -> None:
     """Every canonical CIDR of IPv4 and IPv6 is taken as it stands."""
     network = str(ipaddress.ip_network((address, min(length, address.max_prefixlen)), strict=False))
+    assume(not network.startswith("::ffff:"))  # IPv4 wrapped into IPv6, which Kubernetes refuses
     selected = parse(network={"peers": {"include": [network]}}).events.network
     assert selected is not None
     assert selected.peers.include == (network,)

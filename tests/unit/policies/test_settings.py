@@ -91,7 +91,7 @@ ports = st.tuples(st.integers(1, 65535), st.integers(1, 65535)).map(
 
 @given(
     st.lists(prefixes, unique=True, max_size=100),
-    st.lists(ports, unique_by=str, max_size=16),
+    st.lists(ports, unique_by=lambda each: each["port"], max_size=16),
     st.integers(1, 1_000_000),
 )
 def test_the_recorder_takes_whatever_a_policy_allows(paths: list[str], ranges: list[Any], rate: int) -> None:
