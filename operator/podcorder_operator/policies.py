@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from podcorder_crds import (
     Capability,
     ClusterSessionRecordingPolicySpec,
     ContainerFilter,
     Mode,
+    RecordingSpec,
     SessionKind,
     SessionRecordingPolicySpec,
     capabilities_of,
 )
+from podcorder_crds.problems import find_problems
 from podcorder_operator.metadata import Metadata
 from podcorder_operator.resources import CLUSTER_POLICIES, POLICIES, Resource
 from podcorder_operator.selectors import Selector, compile_selector
 
 SELECTORS = ("namespaceSelector", "nodeSelector")
 """Fields of a spec that the operator resolves, so that no config holds them."""
+SHOWN_PROBLEMS = 3
+"""How many of an invalid policy's problems its status names."""
+
+_MODELS: Mapping[str, type[RecordingSpec]] = {
+    POLICIES.kind: SessionRecordingPolicySpec,
+    CLUSTER_POLICIES.kind: ClusterSessionRecordingPolicySpec,
+}
 
 
 class PolicyKey(NamedTuple):
@@ -40,7 +47,7 @@ class PolicyKey(NamedTuple):
         return CLUSTER_POLICIES if self.kind == CLUSTER_POLICIES.kind else POLICIES
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else f"{self.name} (of the cluster)"
+        return f"{self.namespace}/{self.name}" if self.namespace else f"{self.name} (cluster)"
 
 
 @lru_cache(maxsize=8192)
@@ -101,11 +108,13 @@ def encode_canonical(value: Any) -> str:
 def read_policy(resource: Resource, raw: Mapping[str, Any], metadata: Metadata) -> Policy:
     """A policy, with `problem` set where the contract refuses it."""
     key = share_key(resource.kind, metadata.namespace if resource.namespaced else "", metadata.name)
-    rules, problem = None, ""
+    spec = raw.get("spec")
+    rules = None
     try:
-        rules = _read_rules(resource, raw.get("spec"))
-    except ValidationError as error:
-        problem = _first_problem(error)
+        problems = find_problems(_MODELS[resource.kind], spec)
+        problem = "; ".join(each.sentence for each in problems[:SHOWN_PROBLEMS])
+        if not problems:
+            rules = _read_rules(resource, raw["spec"])
     except Exception as error:  # whatever a stored policy does to its parser is that policy's trouble alone
         problem = f"the spec cannot be read ({type(error).__name__}): apply a corrected one"
     status = raw.get("status")
@@ -120,8 +129,8 @@ def read_policy(resource: Resource, raw: Mapping[str, Any], metadata: Metadata) 
     )
 
 
-def _read_rules(resource: Resource, raw: Any) -> Rules:
-    """Raises ValidationError, or anything that a parser may raise."""
+def _read_rules(resource: Resource, raw: Mapping[str, Any]) -> Rules:
+    """`raw`: a spec that the contract takes."""
     spec: SessionRecordingPolicySpec | ClusterSessionRecordingPolicySpec
     namespaces = nodes = Selector()
     if resource.namespaced:
@@ -139,9 +148,3 @@ def _read_rules(resource: Resource, raw: Any) -> Rules:
         spec.mode,
         capabilities_of(spec.events),
     )
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in ("spec", *first["loc"]))
-    return f"{where}: {first['msg']}"

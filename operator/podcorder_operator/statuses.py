@@ -1,0 +1,128 @@
+"""Keeps the status of each policy true, at a pace that the API server does not feel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+from podcorder_operator.api import Api
+from podcorder_operator.backoffs import Backoff
+from podcorder_operator.conditions import is_stored, make_status
+from podcorder_operator.errors import ApiError, NotFound, Refused
+from podcorder_operator.gates import Gate
+from podcorder_operator.metrics import Metrics, Outcome
+from podcorder_operator.notices import Notices
+from podcorder_operator.policies import Policy, PolicyKey
+from podcorder_operator.world import World
+
+logger = logging.getLogger(__name__)
+
+POLICY_SECONDS = 5.0
+"""Between two writes of one policy's status; the first is written at once."""
+WRITE_SECONDS = 0.05
+"""Between any two writes: 20 a second."""
+LONGEST_WAIT = 60.0
+"""Seconds between two tries of one policy, unless the API server asks for more."""
+
+
+class StatusWriter:
+    """Writes while `run` runs. One at a time: what changes while a policy waits for its turn is written with it."""
+
+    def __init__(self, world: World, api: Api, metrics: Metrics) -> None:
+        self._world = world
+        self._api = api
+        self._metrics = metrics
+        self._gate = Gate()
+        self._notices = Notices(api)
+        self._waiting: dict[PolicyKey, float] = {}
+        """Policies to look at, with the event loop's time from which on that may be."""
+        self._not_before: dict[PolicyKey, float] = {}
+        """The same for policies that were written or failed lately."""
+        self._failures: dict[PolicyKey, Backoff] = {}
+        self._reported: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled; nothing is written before the world is whole and all configs were resolved once."""
+        while True:
+            await self._world.when_resolved.wait()
+            self._take()
+            wait = self._measure_wait()
+            if wait is None or wait > 0:
+                await self._rest(wait)
+                continue
+            key = min(self._waiting, key=self._waiting.__getitem__)
+            del self._waiting[key]
+            await self._reconcile(key)
+
+    def _take(self) -> None:
+        for key in self._world.take_policies():
+            self._waiting.setdefault(key, self._not_before.get(key, 0.0))
+
+    def _measure_wait(self) -> float | None:
+        """Seconds until a policy may be looked at; None: there is none."""
+        if not self._waiting:
+            return None
+        return min(self._waiting.values()) - asyncio.get_running_loop().time()
+
+    async def _rest(self, seconds: float | None) -> None:
+        """So long, or until another policy is touched."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._world.policies_touched.wait()
+        except TimeoutError:
+            pass
+
+    async def _reconcile(self, key: PolicyKey) -> None:
+        begun = await self._gate.wait()
+        policy = self._world.policies.get(key)
+        if policy is None:
+            self._forget(key)
+            return
+        started = perf_counter()
+        outcome: Outcome = "failed"
+        try:
+            outcome = await self._write(policy)
+            self._failures.pop(key, None)
+        except NotFound:
+            self._failures.pop(key, None)  # deleted meanwhile: the watch is about to say so
+        except ApiError as error:
+            self._gate.close(error, begun)
+            self._put_off(key, error)
+        except Exception:  # a defect of ours must cost this policy's status only, and only for now
+            logger.exception("The status of %s could not be reconciled.", key)
+            self._put_off(key, None)
+        self._metrics.count_reconcile("status", outcome, perf_counter() - started)
+        await asyncio.sleep(0 if outcome == "unchanged" else WRITE_SECONDS)
+
+    async def _write(self, policy: Policy) -> Outcome:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = make_status(policy, self._world.tally(policy.key), self._world.partners(policy.key), now)
+        if is_stored(status, policy.status):
+            return "unchanged"
+        # The uid keeps the status from one of the same name that came after it.
+        body: dict[str, Any] = {"metadata": {"uid": policy.uid}, "status": status}
+        await self._api.apply(
+            policy.key.resource, policy.key.name, body, namespace=policy.key.namespace, subresource="status"
+        )
+        self._gate.succeed()
+        self._not_before[policy.key] = asyncio.get_running_loop().time() + POLICY_SECONDS
+        await self._notices.tell(policy, status, now)
+        return "written"
+
+    def _put_off(self, key: PolicyKey, error: ApiError | None) -> None:
+        backoff = self._failures.setdefault(key, Backoff(POLICY_SECONDS, LONGEST_WAIT))
+        wait = backoff.take(error.retry_after if error else None)
+        self._not_before[key] = self._waiting[key] = asyncio.get_running_loop().time() + wait
+        if error is not None:
+            self._metrics.count_error("status", error.status)
+        if isinstance(error, Refused) and str(error) not in self._reported:
+            self._reported.add(str(error))
+            logger.warning("The API server refuses the status of %s: %s", key, error)
+
+    def _forget(self, key: PolicyKey) -> None:
+        self._not_before.pop(key, None)
+        self._failures.pop(key, None)
+        self._notices.forget(key)
