@@ -8,7 +8,7 @@ from pydantic import Field
 
 from podcorder_crds.enums import Access, Direction, Outcome
 from podcorder_crds.filters import AddressFilter, PathFilter, PortFilter
-from podcorder_crds.models import Model
+from podcorder_crds.models import ATOMIC, Model
 from podcorder_crds.rules import Rule, Set
 
 
@@ -47,6 +47,8 @@ class NetworkEvents(Model):
 class EventSelection(Model):
     """What to record. A section that is absent is not recorded, an empty one ({}) records everything of its kind; there
     must be at least one."""
+
+    model_config = ATOMIC
 
     laws: ClassVar = (
         Rule(

@@ -11,6 +11,9 @@ from pydantic_core import CoreSchema
 
 from podcorder_crds.rules import Rule
 
+ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+"""For a model that may be empty: server-side apply makes null of one that loses its last field, which no schema takes."""
+
 
 class Model(BaseModel):
     """Camel case outside, snake case inside; an unknown field is an error; never changed once made."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from podcorder_crds.conditions import Conditions
 from podcorder_crds.enums import Mode, SessionKind
 from podcorder_crds.events import EventSelection
-from podcorder_crds.models import Model
+from podcorder_crds.models import ATOMIC, Model
 from podcorder_crds.names import ContainerPattern, Generation, LabelName, ObjectName
 from podcorder_crds.redactions import Redaction
 from podcorder_crds.rules import Among, Rule, Set, pattern
@@ -36,6 +36,8 @@ PolicySession = Annotated[
 class ContainerFilter(Model):
     """Which containers, by name; * stands for any characters and ? for any one."""
 
+    model_config = ATOMIC
+
     include: Set[ContainerPattern] = Field(default=(), max_length=64)
     """Names of the containers to record, with * and ? as wildcards; empty means all."""
     exclude: Set[ContainerPattern] = Field(default=(), max_length=64)
@@ -44,6 +46,8 @@ class ContainerFilter(Model):
 
 class RateLimits(Model):
     """Bounds that protect the node. What goes beyond them is counted and told of as a gap, never silently left out."""
+
+    model_config = ATOMIC
 
     records_per_second: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     """How many records a second are taken of each container; absent means no limit."""

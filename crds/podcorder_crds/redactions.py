@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from podcorder_crds.enums import Rules
-from podcorder_crds.models import Model
+from podcorder_crds.models import ATOMIC, Model
 from podcorder_crds.names import LabelName
 from podcorder_crds.rules import Keyed, Rule, pattern
 
@@ -63,6 +63,8 @@ class RedactionRule(Model):
 
 class Redaction(Model):
     """What is taken out of arguments before they leave the machine."""
+
+    model_config = ATOMIC
 
     defaults: Rules = Rules.ENABLED
     """Whether the rules that come with Podcorder apply: they know passwords, tokens and keys. The default is

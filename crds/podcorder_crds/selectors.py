@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from podcorder_crds.enums import Operator
-from podcorder_crds.models import Model
+from podcorder_crds.models import ATOMIC, Model
 from podcorder_crds.rules import Rule, Set, pattern
 
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -66,7 +66,7 @@ class LabelSelectorRequirement(Model):
 class LabelSelector(Model):
     """Which objects, by their labels. All conditions must hold; an empty selector means every object."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+    model_config = ATOMIC
 
     match_labels: Labels = Field(default_factory=dict, max_length=64)
     """Labels that the object must have with just these values."""
