@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 from podcorder_crds.rules import Rule
 
 ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
-"""For a model that may be empty: server-side apply makes null of one that loses its last field, which no schema takes."""
+"""For a model that may be empty: server-side apply would make null of one that loses its last field."""
 
 
 class Model(BaseModel):
