@@ -18,7 +18,7 @@ NODES ?= 1
 # iproute2 gives the network tests a loopback of their own, the last line is what a cluster takes beside Kubernetes.
 PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
 	liburing-dev bpftrace runc containerd busybox-static iproute2 \
-	etcd-server openssl containernetworking-plugins iptables conntrack
+	etcd-server openssl containernetworking-plugins iptables procps
 
 .PHONY: help
 help: ## Show this list

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from cluster.control_plane import ControlPlane
@@ -15,28 +11,25 @@ from fixtures.api_clients import ApiClient
 from fixtures.config_histories import ConfigHistory
 from fixtures.installations import Installation, Operator
 
-Kind = TypeVar("Kind", bound=ControlPlane)
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    """A control plane without nodes, for every test of the session: tests take names and namespaces of their own."""
-    with start(ControlPlane) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def whole_cluster() -> Iterator[WholeCluster]:
-    """A cluster with one node whose pods run, for every test of the session."""
-    with start(WholeCluster) as made:
+    """A control plane without nodes, for every test of a module: tests take names and namespaces of their own."""
+    with ControlPlane.running() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def cluster_with_chart() -> Iterator[Installation]:
-    """A control plane with the chart installed, for one module: its tests look at all nodes and policies there are."""
-    with start(ControlPlane) as made:
-        yield Installation(made)
+def whole_cluster() -> Iterator[WholeCluster]:
+    """A cluster with one node whose pods run, for every test of a module."""
+    with WholeCluster.running() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster_with_chart(control_plane: ControlPlane) -> Installation:
+    """The control plane with the chart installed."""
+    return Installation(control_plane)
 
 
 @pytest.fixture
@@ -64,15 +57,3 @@ def history(installation: Installation) -> Iterator[ConfigHistory]:
     """Every config since the start of the test."""
     with ConfigHistory(installation.new_client()) as following:
         yield following
-
-
-@contextmanager
-def start(kind: type[Kind]) -> Iterator[Kind]:
-    """A cluster of this kind, started; it is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="podcorder-cluster-") as directory:
-        made = kind.create(Path(directory))
-        try:
-            made.start()
-            yield made
-        finally:
-            made.stop()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 import signal
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +18,8 @@ from cluster.sandboxes import ClusterFailed, Sandbox, wait_until
 
 BUILD = Path(__file__).parent / "commands" / "build.sh"
 SERVICES = "10.96.0.0/16"
+API_SERVICE = "10.96.0.1"
+NODE = "node-1"
 NODE_ADDRESS = "10.88.0.1"
 # user: groups. The first three are for people, the others are what the cluster's own parts are called.
 USERS = {
@@ -25,7 +29,7 @@ USERS = {
     "system:kube-controller-manager": "",
     "system:kube-proxy": "",
     "system:kube-scheduler": "",
-    "system:node:node-1": "system:nodes",
+    f"system:node:{NODE}": "system:nodes",
 }
 PEOPLE = ("admin", "alice", "bob")
 ISSUER = "https://kubernetes.default.svc"
@@ -56,7 +60,7 @@ class ControlPlane(Access):
             (directory / name).mkdir()
         self._authority = Authority(directory / "certificates")
         names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
-        addresses = (sandbox.address, NODE_ADDRESS, "127.0.0.1", SERVICES.replace(".0.0/16", ".0.1"))
+        addresses = (sandbox.address, NODE_ADDRESS, "127.0.0.1", API_SERVICE)
         self._serving = self._authority.issue("kube-apiserver", "/CN=kube-apiserver", addresses=addresses, names=names)
         # The kubelet lets its masters in by certificate only.
         self._client = self._authority.issue("kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client")
@@ -92,6 +96,18 @@ class ControlPlane(Access):
         except BaseException:
             sandbox.close()
             raise
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Self]:
+        """A new one, started, in a temporary directory; it is gone at the end."""
+        with tempfile.TemporaryDirectory(prefix="podcorder-cluster-") as directory:
+            made = cls.create(Path(directory))
+            try:
+                made.start()
+                yield made
+            finally:
+                made.stop()
 
     @property
     def host_address(self) -> str:

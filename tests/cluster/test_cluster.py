@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 from cluster.access import Refused
-from cluster.conftest import start
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import API_SERVICE, NODE, ControlPlane
 from cluster.images import BUSYBOX
 from cluster.sandboxes import hierarchies, run, wait_until
-from cluster.whole_cluster import NODE, WholeCluster
+from cluster.whole_cluster import WholeCluster
 
 REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -24,7 +23,7 @@ MACHINE_DIRECTORIES = ("/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kuberne
 OWNER = """
 import sys, time
 from pathlib import Path
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import API_SERVICE, NODE, ControlPlane
 made = ControlPlane.create(Path(sys.argv[1]))
 made.start()
 print(made.sandbox.identity, flush=True)
@@ -35,7 +34,7 @@ time.sleep(600)
 def test_a_control_plane_is_ready_in_under_20_seconds() -> None:
     """Starting a control plane takes less than 20 s until it says that it is ready."""
     began = time.monotonic()
-    with start(ControlPlane):
+    with ControlPlane.running():
         took = time.monotonic() - began
     print(f"control plane ready in {took:.1f} s")
     assert took < 20
@@ -43,7 +42,7 @@ def test_a_control_plane_is_ready_in_under_20_seconds() -> None:
 
 def test_two_clusters_do_not_meet(control_plane: ControlPlane) -> None:
     """What one cluster stores the other does not have, and ending one leaves the other."""
-    with start(ControlPlane) as other:
+    with ControlPlane.running() as other:
         other.request("POST", CONFIG_MAPS, {"metadata": {"name": "of-the-other"}})
         with pytest.raises(Refused) as refused:
             control_plane.request("GET", f"{CONFIG_MAPS}/of-the-other")
@@ -84,7 +83,7 @@ def test_a_token_has_a_kubeconfig(control_plane: ControlPlane) -> None:
 
 def test_the_api_server_comes_back() -> None:
     """An API server that was restarted or killed has the same address and what it had acknowledged."""
-    with start(ControlPlane) as cluster:
+    with ControlPlane.running() as cluster:
         cluster.request("POST", CONFIG_MAPS, {"metadata": {"name": "kept"}})
         cluster.restart_api_server()
         cluster.kill_api_server()
@@ -95,7 +94,7 @@ def test_the_api_server_comes_back() -> None:
 
 def test_controllers_delete_namespaces() -> None:
     """With the controllers started a deleted namespace goes, the plain pods of tokens in it too."""
-    with start(ControlPlane) as cluster:
+    with ControlPlane.running() as cluster:
         cluster.add_node("lonely")
         cluster.pod_bound_token("doomed", "agent", "lonely")
         cluster.start_controllers()
@@ -130,7 +129,7 @@ def test_a_pod_runs_and_answers_exec(whole_cluster: WholeCluster) -> None:
 def test_pods_reach_services(whole_cluster: WholeCluster) -> None:
     """From a pod the API server's Service is one connection away, as kube-proxy makes it."""
     run_pod(whole_cluster, "client")
-    whole_cluster.kubectl("exec", "client", "--", "nc", "-w", "5", "10.96.0.1", "443", input="")
+    whole_cluster.kubectl("exec", "client", "--", "nc", "-w", "5", API_SERVICE, "443", input="")
 
 
 def test_everything_is_of_one_version(whole_cluster: WholeCluster) -> None:
@@ -150,7 +149,7 @@ def test_nothing_is_left_behind(whole_cluster: WholeCluster) -> None:
     """After a cluster with a running pod has ended, none of its processes, namespaces, mounts, devices and files is
     there, the machine's own directories and settings are as before, and another whole cluster runs on."""
     before = [Path(each).exists() for each in MACHINE_DIRECTORIES]
-    with start(WholeCluster) as cluster:
+    with WholeCluster.running() as cluster:
         number, directory = cluster.sandbox.number, cluster.directory
         run_pod(cluster, "left")
         assert find_leftovers(number, directory) != []

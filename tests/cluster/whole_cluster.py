@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cluster.control_plane import NODE_ADDRESS, SERVICES, ControlPlane
+from cluster.control_plane import NODE, NODE_ADDRESS, SERVICES, ControlPlane
 from cluster.images import BUSYBOX, PAUSE, write_busybox_image
 from cluster.sandboxes import hierarchies, wait_until
 
-NODE = "node-1"
 PODS = "10.244.0.0/16"
 SOCKET = "/run/containerd/containerd.sock"
 OWN_DIRECTORIES = ("/run", "/var/lib", "/var/log")
