@@ -69,7 +69,7 @@ def test_a_node_gets_a_config_and_takes_it_along(client: ApiClient, operator: Op
 
 
 def test_policies_come_change_and_go(client: ApiClient, operator: Operator) -> None:
-    """A policy is in the configs of the nodes that have its namespace, and so is each change of it, until it is deleted."""
+    """A policy is in the configs of the nodes that have its namespace, as it is now, until it is deleted."""
     put_namespace(client, "shop")
     for node in ("node-1", "node-2"):
         put_node(client, node)
@@ -190,7 +190,7 @@ def test_statuses_tell_how_far_nodes_are(client: ApiClient, operator: Operator, 
 def test_what_is_full_refuses_a_policy_until_there_is_space(
     client: ApiClient, operator: Operator, history: ConfigHistory
 ) -> None:
-    """A policy that would take a config over 256 KiB is refused in its status, the others stay, and it comes in later."""
+    """What would take a config over 256 KiB is refused in its status, the others stay, and it comes in later."""
     put_namespace(client, "shop")
     put_node(client, "node-1")
     put_node(client, "node-2")
