@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from podcorder_operator.errors import CredentialsMissing
 
@@ -21,10 +21,14 @@ async def load_configuration(environment: Mapping[str, str]) -> Configuration:
         else:
             file = file or str(Path.home() / ".kube" / "config")
             await load_kube_config(file, client_configuration=configuration, persist_config=False)
-    except (ConfigException, OSError, ValueError) as error:
+    except Exception as error:  # of a broken file the client raises whatever it stumbles over
         where = file or "the pod's service account"
         raise CredentialsMissing(
-            f"No API server can be reached with {where} ({error}): "
+            f"No API server can be reached with {where} ({_flatten(error)}): "
             "run in a pod with a service account, or set KUBECONFIG to a kubeconfig."
         ) from error
     return configuration
+
+
+def _flatten(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,461 @@
+"""Streams against an API server that speaks the real protocol, faults included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aiohttp import web
+from fixtures.api_server import ApiServer, encode, status
+
+from podcorder_operator.api import Api
+from podcorder_operator.metrics import Metrics
+from podcorder_operator.resources import CONFIGS, NAMESPACES, POLICIES, Resource
+from podcorder_operator.streams import Key, Pace, Stream
+
+PACE = Pace(least=0.05, most=0.4, steady=60)
+
+
+@dataclass
+class Shadow:
+    """Knows what it was told: label `v` by key."""
+
+    known: dict[Key, Any] = field(default_factory=dict)
+    lists: list[set[Key]] = field(default_factory=list)
+    hated: str = ""
+    """The name of an object that it cannot bear."""
+
+    def put(self, resource: Resource, raw: dict[str, Any]) -> None:
+        if raw["metadata"]["name"] == self.hated:
+            raise RuntimeError("cannot bear it")
+        self.known[raw["metadata"].get("namespace", ""), raw["metadata"]["name"]] = raw.get("spec")
+
+    def drop(self, resource: Resource, namespace: str, name: str) -> None:
+        del self.known[namespace, name]
+
+    def listed(self, resource: Resource, keys: set[Key]) -> None:
+        self.lists.append(keys)
+        for key in self.known.keys() - keys:
+            del self.known[key]
+
+
+@dataclass
+class Running:
+    server: ApiServer
+    shadow: Shadow
+    stream: Stream
+    metrics: Metrics
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def until_in_step(self) -> None:
+        """Until the shadow knows what the server holds."""
+        await self.until(lambda: self.shadow.lists and self.shadow.known == self.expected())
+
+    def expected(self) -> dict[Key, Any]:
+        collection = self.stream.resource.plural
+        return {
+            (found["metadata"].get("namespace", ""), found["metadata"]["name"]): found.get("spec")
+            for path, found in self.server.objects.items()
+            if path.split("/")[-2] == collection
+        }
+
+
+@asynccontextmanager
+async def running(
+    resource: Resource = CONFIGS, *, shadow: Shadow | None = None, **options: Any
+) -> AsyncIterator[Running]:
+    """A server and a stream that does not run yet: `streaming` runs it."""
+    metrics = Metrics()
+    async with ApiServer() as server, Api(server.configuration(), metrics, **options) as api:
+        sink = shadow or Shadow()
+        yield Running(server, sink, Stream(api, resource, sink, metrics, PACE), metrics)
+
+
+@asynccontextmanager
+async def streaming(run: Running) -> AsyncIterator[None]:
+    task = asyncio.create_task(run.stream.run())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def config(number: int) -> str:
+    return CONFIGS.path(f"node-{number:03}")
+
+
+def play(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_list_and_changes() -> None:
+    """What was there and what comes, changes and goes is told, of all namespaces."""
+
+    async def test() -> None:
+        async with running(POLICIES) as run:
+            run.server.put(POLICIES.path("exec", namespace="shop"), {"spec": 1})
+            async with streaming(run):
+                await run.until_in_step()
+                run.server.put(POLICIES.path("exec", namespace="web"), {"spec": 2})
+                run.server.put(POLICIES.path("exec", namespace="shop"), {"spec": 3})
+                await run.until_in_step()
+                run.server.remove(POLICIES.path("exec", namespace="shop"))
+                await run.until_in_step()
+                assert run.shadow.known == {("web", "exec"): 2}
+
+    play(test)
+
+
+def test_pages() -> None:
+    """A list comes in pages of one moment, and is complete only after the last."""
+
+    async def test() -> None:
+        async with running() as run:
+            for number in range(123):
+                run.server.put(config(number), {"spec": number})
+            async with streaming(run):
+                await run.until_in_step()
+            assert [len(keys) for keys in run.shadow.lists] == [123]
+            assert [request.query["limit"] for request in run.server.requests("list")] == ["50"] * 3
+
+    play(test)
+
+
+def test_continue_token_expired() -> None:
+    """A list whose continue token expired begins anew, and nothing counts as listed before it is complete."""
+
+    async def test() -> None:
+        async with running() as run:
+            for number in range(60):
+                run.server.put(config(number), {"spec": number})
+
+            async def expire(request: web.Request) -> web.StreamResponse:
+                run.server.remove(config(0))
+                run.server.compact()
+                return status(410, "Expired", "The provided continue parameter is too old")
+
+            run.server.scripts["list"].extend([None, expire])
+            async with streaming(run):
+                await run.until_in_step()
+            assert [len(keys) for keys in run.shadow.lists] == [59]
+
+    play(test)
+
+
+def test_metadata_only() -> None:
+    """Of namespaces nothing but metadata is asked for."""
+
+    async def test() -> None:
+        async with running(NAMESPACES) as run:
+            run.server.put(NAMESPACES.path("shop"))
+            async with streaming(run):
+                await run.until_in_step()
+                await run.server.wait_for("watch", 1)
+            accepted = {request.verb: request.headers["Accept"] for request in run.server.seen}
+            assert accepted == {
+                "list": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                "watch": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            }
+
+    play(test)
+
+
+def test_closed_watch_is_resumed() -> None:
+    """After a watch that ended, the next begins where it stood, bookmarks included, and nothing is listed again."""
+
+    async def test() -> None:
+        async with running() as run, streaming(run):
+            await run.server.wait_for("watch", 1)
+            run.server.put(config(1), {"spec": 1})
+            await run.until_in_step()
+            run.server.version += 1000  # others write, of which this collection's watch learns by bookmarks only
+            before = run.stream.stirred
+            run.server.bookmark()
+            version = run.server.version
+            await run.until(lambda: run.stream.stirred > before)
+            run.server.close_watches()
+            await run.server.wait_for("watch", 2)
+            run.server.put(config(2), {"spec": 2})
+            await run.until_in_step()
+            assert run.server.requests("watch")[1].query["resourceVersion"] == str(version)
+            assert len(run.server.requests("list")) == 1
+
+    play(test)
+
+
+def test_gone_is_listed_anew() -> None:
+    """After 410 Gone, in an event or as a status, a new list tells of what vanished, appeared and changed unseen."""
+
+    async def test(script: Callable[[web.Request], Awaitable[web.StreamResponse]] | None) -> None:
+        async with running() as run:
+            for number in range(3):
+                run.server.put(config(number), {"spec": number})
+            async with streaming(run):
+                await run.server.wait_for("watch", 1)
+
+                async def miss(request: web.Request) -> web.StreamResponse:
+                    run.server.objects.pop(config(0))
+                    run.server.objects[config(1)]["spec"] = 10
+                    run.server.put(config(3), {"spec": 3})
+                    run.server.compact()
+                    return await (script(request) if script else run.server.serve("watch", request))
+
+                run.server.scripts["watch"].append(miss)
+                run.server.close_watches()
+                await run.until(lambda: len(run.shadow.lists) == 2)
+                await run.until_in_step()
+                assert sorted(run.shadow.known.values()) == [2, 3, 10]
+
+    async def answer_410(_: web.Request) -> web.StreamResponse:
+        return status(410, "Gone", "too old resource version")
+
+    play(lambda: test(None))
+    play(lambda: test(answer_410))
+
+
+def test_no_hot_loop() -> None:
+    """However fast the API server closes watches, with events or without, no two begin within the least pause."""
+
+    async def test(body: bytes) -> None:
+        async with running() as run:
+
+            async def close(request: web.Request) -> web.StreamResponse:
+                return web.Response(body=body)
+
+            run.server.scripts["watch"].extend([close] * 6)
+            async with streaming(run):
+                await run.server.wait_for("watch", 6)
+            times = [request.at for request in run.server.requests("watch")]
+            assert all(later - earlier > PACE.least * 0.9 for earlier, later in pairwise(times))
+            if not body:
+                assert times[5] - times[4] > 0.9 * PACE.most / 2
+            assert len(run.server.requests("list")) == 1
+
+    play(lambda: test(b""))
+    play(lambda: test(encode("BOOKMARK", {"metadata": {"resourceVersion": "200"}})))
+
+
+def test_gone_again_and_again() -> None:
+    """Lists that lead to no watch are made ever more seldom."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def answer_410(_: web.Request) -> web.StreamResponse:
+                return status(410, "Gone", "too old resource version")
+
+            run.server.scripts["watch"].extend([answer_410] * 6)
+            async with streaming(run):
+                await run.server.wait_for("list", 6)
+            times = [request.at for request in run.server.requests("list")]
+            assert times[5] - times[4] > 0.9 * PACE.most / 2
+
+    play(test)
+
+
+def test_retry_after() -> None:
+    """Nobody asks again before the time that the API server names."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def refuse(_: web.Request) -> web.StreamResponse:
+                return status(429, "TooManyRequests", "slow down", headers={"Retry-After": "1"})
+
+            run.server.scripts["list"].append(refuse)
+            run.server.scripts["watch"].append(refuse)
+            async with streaming(run):
+                await run.server.wait_for("watch", 2)
+            lists, watches = run.server.requests("list"), run.server.requests("watch")
+            assert lists[1].at - lists[0].at > 0.99
+            assert watches[1].at - watches[0].at > 0.99
+            assert len(lists) == 2
+
+    play(test)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"garbage\n", b"[]\n", b'{"type": "ADDED"}\n', b'{"type": 1, "object": {}}\n', b"\xff\xfe\n", b'{"type": "AD'],
+    ids=["no JSON", "no object", "no body", "no type", "no text", "cut off"],
+)
+def test_garbage_on_the_way(line: bytes) -> None:
+    """A line that is no event ends the watch, and the next repeats what the line may have been."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def send(_: web.Request) -> web.StreamResponse:
+                run.server.put(config(1), {"spec": 1})
+                return web.Response(body=encode("ADDED", run.server.objects[config(1)]) + line)
+
+            run.server.scripts["watch"].append(send)
+            async with streaming(run):
+                await run.server.wait_for("watch", 1)
+                run.server.put(config(2), {"spec": 2})
+                await run.until_in_step()
+            assert len(run.server.requests("list")) == 1
+
+    play(test)
+
+
+def test_garbage_that_stays() -> None:
+    """Where each resumed watch fails in the same way, a new list gets past the place."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def send(_: web.Request) -> web.StreamResponse:
+                return web.Response(body=b"garbage\n")
+
+            run.server.scripts["watch"].extend([send] * 5)
+            async with streaming(run):
+                await run.server.wait_for("watch", 5)
+                run.server.put(config(2), {"spec": 2})
+                await run.until(lambda: len(run.shadow.lists) == 2)
+                await run.until_in_step()
+
+    play(test)
+
+
+def test_poisoned_objects() -> None:
+    """An object without a name, or one that the sink cannot bear, is counted and keeps no other from being told."""
+
+    async def test() -> None:
+        async with running(shadow=Shadow(hated="node-001")) as run:
+            for number in range(3):
+                run.server.put(config(number), {"spec": number})
+            run.server.objects[CONFIGS.path("nameless")] = {"metadata": {"resourceVersion": "1"}}
+            async with streaming(run):
+                await run.server.wait_for("watch", 1)
+                run.server.put(config(1), {"spec": 10})
+                run.server.put(config(4), {"spec": 4})
+                await run.until(lambda: ("", "node-004") in run.shadow.known)
+            assert sorted(run.shadow.known.values()) == [0, 2, 4]
+            assert b'unreadable_objects_total{resource="noderecordingconfigs"} 3.0' in run.metrics.render()
+
+    play(test)
+
+
+def test_half_dead_connection() -> None:
+    """A watch in which nothing is heard for longer than bookmarks take is given up, and resumed."""
+
+    async def test() -> None:
+        async with running(silence=0.2) as run, streaming(run):
+            await run.server.wait_for("watch", 3)
+            run.server.put(config(1), {"spec": 1})
+            await run.until_in_step()
+            assert len(run.server.requests("list")) == 1
+
+    play(test)
+
+
+def test_hanging_list() -> None:
+    """A list that is not answered in time is asked for again."""
+
+    async def test() -> None:
+        async with running(timeout=0.2) as run:
+            run.server.put(config(1), {"spec": 1})
+
+            async def hang(request: web.Request) -> web.StreamResponse:
+                response = web.StreamResponse()
+                await response.prepare(request)
+                await response.write(b'{"items": [')
+                await asyncio.sleep(5)
+                return response
+
+            run.server.scripts["list"].append(hang)
+            async with streaming(run):
+                await run.until_in_step()
+
+    play(test)
+
+
+def test_missing_collection() -> None:
+    """As long as the kind is unknown to the API server the stream says what to install, and goes on by itself then."""
+
+    async def test() -> None:
+        async with running() as run:
+            run.server.collections = set()
+            async with streaming(run):
+                await run.server.wait_for("list", 2)
+                assert "noderecordingconfigs.podcorder.dev" in run.stream.problem
+                assert "install" in run.stream.problem
+                run.server.collections = None
+                run.server.put(config(1), {"spec": 1})
+                await run.until_in_step()
+                assert run.stream.problem == ""
+
+    play(test)
+
+
+def test_forbidden() -> None:
+    """Without the rights, the stream names the verbs and the resource to grant, and repeats the API server's words."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def forbid(_: web.Request) -> web.StreamResponse:
+                return status(403, "Forbidden", 'User "x" cannot list resource "noderecordingconfigs"')
+
+            run.server.scripts["list"].extend([forbid] * 2)
+            async with streaming(run):
+                await run.server.wait_for("list", 2)
+                assert "may not list and watch noderecordingconfigs" in run.stream.problem
+                assert 'User "x" cannot list' in run.stream.problem
+                await run.until_in_step()
+                assert run.stream.problem == ""
+
+    play(test)
+
+
+def test_watch_that_cannot_be_resumed() -> None:
+    """A place in time that the API server answers with errors for ever is left by a new list."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def fail(_: web.Request) -> web.StreamResponse:
+                return status(504, "Timeout", "Too large resource version: 900, current: 800")
+
+            async with streaming(run):
+                await run.server.wait_for("watch", 1)
+                run.server.scripts["watch"].extend([fail] * 5)
+                run.server.close_watches()
+                await run.server.wait_for("list", 2)
+            assert [request.verb for request in run.server.seen][:8] == ["list", *["watch"] * 6, "list"]
+
+    play(test)
+
+
+def test_lost_connections() -> None:
+    """However often connections are lost, the watch goes on where it stood: a list would only add to the trouble."""
+
+    async def test() -> None:
+        async with running() as run:
+
+            async def lose(request: web.Request) -> web.StreamResponse:
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+
+            async with streaming(run):
+                await run.server.wait_for("watch", 1)
+                run.server.scripts["watch"].extend([lose] * 7)
+                run.server.close_watches()
+                run.server.put(config(1), {"spec": 1})
+                await run.until_in_step()
+            assert len(run.server.requests("list")) == 1
+
+    play(test)
