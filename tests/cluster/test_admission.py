@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from cluster.access import Refused
-from cluster.conftest import start
 from cluster.control_plane import ControlPlane
 from cluster.sandboxes import wait_until
 from fixtures.installations import NAMESPACE, OPERATOR, Installation
@@ -53,7 +52,7 @@ class Writer:
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """The chart on two nodes that each have a config, and a namespace for sessions."""
-    with start(ControlPlane) as plane:
+    with ControlPlane.running() as plane:
         Installation(plane)
         plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
         operator = Writer(plane, plane.service_account_token(NAMESPACE, OPERATOR))
