@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 
 _QUIET = ("aiohttp.access", "asyncio", "kopf", "kubernetes", "opentelemetry")
-"""Libraries that tell of each step; below warnings they are heard only at the level debug."""
+"""Libraries that tell of each step at the level info; of them only warnings are heard, and all at debug."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,5 +34,6 @@ def configure_logs(level: str) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    if level == "info":
+        for name in _QUIET:
+            logging.getLogger(name).setLevel(logging.WARNING)
