@@ -86,10 +86,9 @@ class ControlPlane(Access):
 
         It ends with this process, however that ends, unless it is to outlive it.
         """
-        commands = find_commands("control-plane")
         sandbox = Sandbox.create()
         try:
-            made = cls(directory, sandbox, commands)
+            made = cls(directory, sandbox, find_commands("control-plane"))
             if not outlives_us:
                 made._guard = start_guard(sandbox, directory)
             return made
@@ -188,21 +187,20 @@ class ControlPlane(Access):
         self._api_server = None
 
     def _api_server_command(self) -> Sequence[str | Path]:
-        serving, client = self._serving, self._client
         return [
             self.commands / "kube-apiserver",
             f"--etcd-servers={ETCD}",
             f"--secure-port={PORT}",
             f"--advertise-address={NODE_ADDRESS}",
             f"--service-cluster-ip-range={SERVICES}",
-            *_use_pair("tls-cert-file", "tls-private-key-file", serving),
+            *_use_pair("tls-cert-file", "tls-private-key-file", self._serving),
             f"--client-ca-file={self.authority}",
             f"--token-auth-file={self.directory / 'tokens.csv'}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             f"--service-account-issuer={ISSUER}",
             *_use_pair("service-account-key-file", "service-account-signing-key-file", self._signing),
-            *_use_pair("kubelet-client-certificate", "kubelet-client-key", client),
+            *_use_pair("kubelet-client-certificate", "kubelet-client-key", self._client),
             "--kubelet-preferred-address-types=InternalIP",
             "--allow-privileged",
         ]

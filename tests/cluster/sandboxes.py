@@ -32,6 +32,7 @@ class Sandbox:
     def __init__(self, number: int, holder: int) -> None:
         self.number = number
         self._holder = holder
+        self._closed = False
         self._children: list[subprocess.Popen[bytes]] = []
 
     @classmethod
@@ -43,7 +44,8 @@ class Sandbox:
         try:
             holder = sandbox._spawn(["unshare", "--net", "--mount", "sleep", "infinity"], log=Path(os.devnull))
             sandbox._holder = holder.pid
-            wait_until(lambda: _namespace(holder.pid, "mnt") != _namespace(os.getpid(), "mnt"), 5, "the namespace")
+            command_name = Path(f"/proc/{holder.pid}/comm")
+            wait_until(lambda: command_name.read_text() == "sleep\n", 5, "the making of namespaces")
             sandbox._connect()
         except BaseException:
             sandbox.close()
@@ -91,12 +93,19 @@ class Sandbox:
 
     def close(self) -> None:
         """End every process of it and remove what it had of the machine. More than once is fine."""
-        end_cgroup(self.number)
+        if self._closed:
+            return
+        self._closed = True
+        top = _unified(self.number)
+        (top / "cgroup.kill").write_text("1")
+        wait_until(lambda: "populated 0" in (top / "cgroup.events").read_text(), 20, "the end of the processes")
         for child in self._children:
             child.wait()
-        self._children.clear()
-        # The kernel removes the pair some time after the namespace's last process.
+        # The kernel removes the pair with the namespace, but some time after its last process.
         subprocess.run(["ip", "link", "delete", DEVICE.format(self.number)], stderr=subprocess.DEVNULL)
+        # The unified one last: with it the number is free for the next.
+        for hierarchy in hierarchies():
+            _remove_cgroup(hierarchy / CGROUP.format(self.number))
 
     def _spawn(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         into = ["sh", "-c", 'echo $$ >"$0/daemons/cgroup.procs" && exec "$@"', str(_unified(self.number))]
@@ -151,21 +160,6 @@ def hierarchies() -> list[Path]:
     return [Path(where) for kind in kinds for _, where, found, *_ in mounts if found == kind]
 
 
-def end_cgroup(number: int) -> None:
-    """Kill every process in this cluster's cgroup and remove it from each hierarchy."""
-    top = _unified(number)
-    if top.exists():
-        (top / "cgroup.kill").write_text("1")
-        wait_until(lambda: "populated 0" in (top / "cgroup.events").read_text(), 20, "the end of the processes")
-    # The unified one last: until it is gone, the number is taken.
-    for hierarchy in hierarchies():
-        own = hierarchy / CGROUP.format(number)
-        for each in sorted(own.rglob("*/"), reverse=True):
-            each.rmdir()
-        if own.exists():
-            own.rmdir()
-
-
 def _take_number() -> int:
     for number in NUMBERS:
         try:
@@ -182,5 +176,9 @@ def _unified(number: int) -> Path:
     return hierarchies()[-1] / CGROUP.format(number)
 
 
-def _namespace(pid: int, kind: str) -> str:
-    return os.readlink(f"/proc/{pid}/ns/{kind}")
+def _remove_cgroup(top: Path) -> None:
+    # Deepest first; where no container ran, only the unified hierarchy has it.
+    for each in sorted(top.rglob("*/"), reverse=True):
+        each.rmdir()
+    if top.exists():
+        top.rmdir()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster.access import Refused
-from cluster.control_plane import API_SERVICE, NODE, ControlPlane
+from cluster.control_plane import API_SERVICE, NODE, ControlPlane, find_commands
 from cluster.images import BUSYBOX
 from cluster.sandboxes import hierarchies, run, wait_until
 from cluster.whole_cluster import WholeCluster
@@ -23,7 +23,7 @@ MACHINE_DIRECTORIES = ("/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kuberne
 OWNER = """
 import sys, time
 from pathlib import Path
-from cluster.control_plane import API_SERVICE, NODE, ControlPlane
+from cluster.control_plane import API_SERVICE, NODE, ControlPlane, find_commands
 made = ControlPlane.create(Path(sys.argv[1]))
 made.start()
 print(made.sandbox.identity, flush=True)
@@ -120,6 +120,29 @@ def test_a_cluster_ends_with_its_owner(tmp_path: Path) -> None:
     assert find_leftovers(number, directory) == []
 
 
+def test_a_developers_cluster_stays_until_it_is_taken_down(tmp_path: Path) -> None:
+    """`up` says how to reach the cluster and ends, a second `up` finds it, `down` leaves nothing, again is fine."""
+    directory = tmp_path / "cluster"
+
+    def cluster(*words: str | Path) -> str:
+        command = [sys.executable, "-m", "cluster", *words]
+        return subprocess.run(
+            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+
+    said = cluster("up", directory, "--nodes", "0")
+    assert cluster("up", directory, "--nodes", "0") == said
+    number = int((directory / "sandbox").read_text().split()[0])
+    kubeconfig = said.strip().removeprefix("export KUBECONFIG=")
+    for user in ("admin", "alice", "bob"):
+        name = ("-o", "jsonpath={.status.userInfo.username}")
+        command = (find_commands("control-plane") / "kubectl", f"--kubeconfig={kubeconfig}", f"--context={user}")
+        assert run(*command, "auth", "whoami", *name) == user
+    cluster("down", directory)
+    cluster("down", directory)
+    assert find_leftovers(number, directory) == []
+
+
 def test_a_pod_runs_and_answers_exec(whole_cluster: WholeCluster) -> None:
     """On the node a pod runs, and `kubectl exec` brings what a command in it says."""
     run_pod(whole_cluster, "box")
@@ -160,10 +183,6 @@ def test_nothing_is_left_behind(whole_cluster: WholeCluster) -> None:
 
 def run_pod(cluster: ControlPlane, name: str) -> None:
     """Run a busybox that waits, and wait until it is ready."""
-    # The controllers make a namespace's first service account, some time after the start.
-    wait_until(
-        lambda: cluster.kubectl("get", "serviceaccount", "default", check=False).returncode == 0, 30, "an account"
-    )
     cluster.kubectl("run", name, f"--image={BUSYBOX}", "--restart=Never", "--", "sleep", "3600")
     cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 

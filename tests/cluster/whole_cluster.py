@@ -58,7 +58,7 @@ class WholeCluster(ControlPlane):
     """A cluster whose pods run. Images there are: `images.BUSYBOX`, and what `import_image` brings."""
 
     def start(self) -> None:
-        """Start everything, and wait until the node is ready."""
+        """Start everything, and wait until pods can run."""
         super().start()
         self.start_controllers()
         scheduler = self.internal_kubeconfig("system:kube-scheduler")
@@ -74,6 +74,8 @@ class WholeCluster(ControlPlane):
         self._start_kubelet()
         self._start_proxy()
         wait_until(self._is_node_ready, 90, f"the readiness of {NODE}")
+        # The controllers make it some time after their start; until then no pod is let in.
+        wait_until(self._has_service_account, 60, "the first service account")
 
     def import_image(self, archive: Path) -> None:
         """Bring an image from an archive onto the node."""
@@ -161,3 +163,7 @@ class WholeCluster(ControlPlane):
         nodes = self.request("GET", "/api/v1/nodes")["items"]
         conditions = [each for node in nodes for each in node["status"]["conditions"]]
         return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    def _has_service_account(self) -> bool:
+        accounts = self.request("GET", "/api/v1/namespaces/default/serviceaccounts")["items"]
+        return any(each["metadata"]["name"] == "default" for each in accounts)
