@@ -25,18 +25,24 @@ class Problem:
     """Whether it is about something that is not there."""
 
 
-def find_problems(model: type[BaseModel], data: object) -> list[Problem]:
-    """All that keeps `data`, as read from YAML or JSON, from being a `model`; empty if nothing does."""
+def find_problems(model: type[BaseModel], data: object, root: Location = ()) -> list[Problem]:
+    """All that keeps `data`, as read from YAML or JSON, from being a `model`; empty if nothing does. Sentences name
+    fields as seen from where `root` begins: ("spec",) for an object's spec."""
     try:
         model.model_validate(data)
     except ValidationError as error:
-        return [Problem(each["loc"], _sentence(model, each), each["type"] == "missing") for each in error.errors()]
+        return [
+            Problem(each["loc"], _sentence(model, each, root), each["type"] == "missing")
+            for each in error.errors()
+            # A list that is too short for its wrong items alone is not wrong itself.
+            if not (each["type"] == "too_short" and each["input"])
+        ]
     return []
 
 
-def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
+def _sentence(model: type[BaseModel], error: ErrorDetails, root: Location) -> str:
     location: Location = error["loc"]
-    where = _dotted(location)
+    where = _dotted((*root, *location))
     value = error.get("input")
     context = error.get("ctx", {})
     match error["type"]:
@@ -57,6 +63,12 @@ def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
             return f"{where} is {value!r}: write one of {context['expected']}"
         case "string_pattern_mismatch":
             return f"{where} is {_shown(value)}: it must match {context['pattern']}"
+        case "too_short":
+            return f"{where} is empty: name at least one, or leave {location[-1]} out"
+        case "model_type" | "dict_type":
+            return f"{where or 'the policy'} is {_shown(value)}: write a mapping of fields"
+        case "tuple_type":
+            return f"{where} is {_shown(value)}: write a list"
         case _:
             message = error["msg"]
             return f"{where or 'the policy'}: {message[0].lower()}{message[1:]}, not {_shown(value)}"
