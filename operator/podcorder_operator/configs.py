@@ -69,8 +69,12 @@ class ConfigWriter:
         metrics.observe_queue("config", lambda: len(self._queue))
 
     async def run(self) -> None:
-        """Until cancelled; nothing is written before the world is whole."""
+        """Until cancelled; begins, once the world is whole, by looking at every node: others may have written before."""
         await self._world.when_synced.wait()
+        self._queue = NodeQueue()
+        self._written.clear()
+        self._failures.clear()
+        self._world.touch_all()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._fill())

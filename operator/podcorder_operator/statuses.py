@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
 from podcorder_operator.api import Api
 from podcorder_operator.backoffs import Backoff
-from podcorder_operator.conditions import is_stored, make_status
+from podcorder_operator.conditions import READY, is_stored, make_status, read_conditions
 from podcorder_operator.errors import ApiError, NotFound, Refused
 from podcorder_operator.gates import Gate
 from podcorder_operator.metrics import Metrics, Outcome
@@ -43,6 +44,8 @@ class StatusWriter:
         """The same for policies that were written or failed lately."""
         self._failures: dict[PolicyKey, Backoff] = {}
         self._reported: set[str] = set()
+        metrics.observe_queue("status", lambda: len(self._waiting))
+        metrics.observe_policies(self._count_states)
 
     async def run(self) -> None:
         """Until cancelled; nothing is written before the world is whole and all configs were resolved once."""
@@ -121,6 +124,13 @@ class StatusWriter:
         if isinstance(error, Refused) and str(error) not in self._reported:
             self._reported.add(str(error))
             logger.warning("The API server refuses the status of %s: %s", key, error)
+
+    def _count_states(self) -> Counter[tuple[str, str]]:
+        """Policies by kind and by the reason of Ready, as their stored statuses say; empty where that is not said yet."""
+        return Counter(
+            (key.kind, str(read_conditions(policy.status).get(READY, {}).get("reason", "")))
+            for key, policy in self._world.policies.items()
+        )
 
     def _forget(self, key: PolicyKey) -> None:
         self._not_before.pop(key, None)
