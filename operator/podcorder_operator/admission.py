@@ -6,7 +6,6 @@ The schema and its rules have refused most of what is wrong by then; here the mo
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from podcorder_operator.metadata import read_metadata
@@ -20,7 +19,7 @@ class Denied(Exception):
     """`str()` is for the person who applied the policy."""
 
 
-def review(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[str]:
+def review(resource: Resource, new: dict[str, Any], old: dict[str, Any] | None) -> list[str]:
     """Warnings for the person who applied the policy. Raises Denied for what the contract refuses.
 
     What was stored already may be kept as it is: nobody must mend a policy in order to label it. A fault of ours
@@ -30,7 +29,8 @@ def review(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | 
         return []
     try:
         metadata = read_metadata(new)
-        problem = read_policy(resource, new, metadata).problem if metadata is not None else ""
+        assert metadata is not None, "the API server gives every object a name before it asks"
+        problem = read_policy(resource, new, metadata).problem
     except Exception:
         logger.exception("A %s could not be reviewed and is let pass.", resource.kind)
         return ["Podcorder could not review this policy; look at its Accepted condition."]

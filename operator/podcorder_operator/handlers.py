@@ -90,9 +90,9 @@ def make_registry(
     return registry
 
 
-async def _validate(resource: Resource, *, new: Any, old: Any, warnings: list[str], **_: Any) -> None:
+async def _validate(resource: Resource, /, *, new: Any, old: Any, warnings: list[str], **_: Any) -> None:
     try:
-        warnings += review(resource, new or {}, old)
+        warnings += review(resource, dict(new), dict(old) if old is not None else None)
     except Denied as denied:
         raise kopf.AdmissionError(str(denied), code=422) from None
 
