@@ -47,12 +47,12 @@ AGE = Column("Age", ".metadata.creationTimestamp", "date")
 POLICY_COLUMNS = (
     Column("Accepted", condition("Accepted")),
     Column("Ready", condition("Ready")),
+    Column("Reason", condition("Ready", "reason")),
     Column("Mode", ".spec.mode"),
     Column("Nodes", ".status.nodes.matched", "integer"),
     Column("Applied", ".status.nodes.applied", "integer"),
     Column("Degraded", ".status.nodes.degraded", "integer"),
     Column("Behind", ".status.nodes.behind", "integer", wide=True),
-    Column("Reason", condition("Ready", "reason"), wide=True),
     AGE,
 )
 
@@ -104,7 +104,7 @@ KINDS = (
     Kind(
         "RecordedSession",
         "recordedsessions",
-        "rs",
+        "rsess",
         "Namespaced",
         RecordedSessionSpec,
         RecordedSessionStatus,
