@@ -91,12 +91,7 @@ def judge_ready(policy: Policy, tally: Tally, accepted: ConditionStatus) -> Verd
     if not tally.matched:
         return ConditionStatus.FALSE, "NoNodesMatched", _explain_no_nodes(policy)
     if tally.behind:
-        return (
-            ConditionStatus.FALSE,
-            "NodesBehind",
-            f"{tally.behind} of {_nodes(tally.matched)} {_have(tally.behind)} not applied the policy yet, "
-            f"{tally.first_behind} {'among them' if tally.behind > 1 else 'it is'}.",
-        )
+        return ConditionStatus.FALSE, "NodesBehind", _explain_behind(tally)
     if tally.degraded:
         return (
             ConditionStatus.FALSE,
@@ -132,6 +127,14 @@ def strictest_mode(policies: Sequence[Policy]) -> Mode:
     return Mode.STRICT if Mode.STRICT in modes else Mode.BEST_EFFORT
 
 
+def _explain_behind(tally: Tally) -> str:
+    if tally.behind == 1:
+        return f"1 of {_nodes(tally.matched)} has not applied the policy yet: {tally.first_behind}."
+    return (
+        f"{tally.behind} of {_nodes(tally.matched)} have not applied the policy yet, {tally.first_behind} among them."
+    )
+
+
 def _explain_full(tally: Tally) -> str:
     where = f"the config of node {tally.first_left_out}"
     if tally.left_out > 1:
@@ -154,7 +157,3 @@ def _read_transition(known: Mapping[str, Any], status: ConditionStatus) -> str:
 
 def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"

@@ -69,7 +69,7 @@ class ConfigWriter:
         metrics.observe_queue("config", lambda: len(self._queue))
 
     async def run(self) -> None:
-        """Until cancelled; begins, once the world is whole, by looking at every node: others may have written before."""
+        """Until cancelled; begins, once the world is whole, with every node: others may have written before."""
         await self._world.when_synced.wait()
         self._queue = NodeQueue()
         self._written.clear()

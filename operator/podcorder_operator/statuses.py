@@ -126,7 +126,7 @@ class StatusWriter:
             logger.warning("The API server refuses the status of %s: %s", key, error)
 
     def _count_states(self) -> Counter[tuple[str, str]]:
-        """Policies by kind and by the reason of Ready, as their stored statuses say; empty where that is not said yet."""
+        """Policies by kind and by the reason of Ready, as their stored statuses say; empty before they say any."""
         return Counter(
             (key.kind, str(read_conditions(policy.status).get(READY, {}).get("reason", "")))
             for key, policy in self._world.policies.items()
