@@ -1,0 +1,249 @@
+"""The contract on a real API server: what it accepts, refuses and shows is what the models say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster.access import Refused
+from cluster.control_plane import ControlPlane
+from cluster.sandboxes import wait_until
+from fixtures.spec_strategies import almost_specs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from podcorder_crds import ClusterSessionRecordingPolicySpec, RecordedSessionSpec, SessionRecordingPolicySpec
+from podcorder_crds.kinds import KINDS, Kind
+from podcorder_crds.problems import find_problems
+
+ROOT = Path(__file__).parents[2]
+GROUP = "/apis/podcorder.dev/v1alpha1"
+WRONG_POLICIES = yaml.safe_load((Path(__file__).parent / "wrong_policies.yaml").read_text(encoding="utf-8"))
+WRONG_SESSIONS = yaml.safe_load((Path(__file__).parent / "wrong_sessions.yaml").read_text(encoding="utf-8"))
+SESSION = {
+    "kind": "Exec",
+    "origin": "Announced",
+    "user": {"username": "alice", "groups": ["developers"]},
+    "request": {
+        "id": "6d1c1f5e",
+        "time": "2026-11-22T20:00:00.123456Z",
+        "command": ["sh"],
+        "stdin": "Attached",
+        "tty": "Allocated",
+    },
+    "nodeName": "node-1",
+    "pod": {"name": "web-0", "uid": "0f6f"},
+    "container": "app",
+}
+MODELS = {
+    "SessionRecordingPolicy": SessionRecordingPolicySpec,
+    "ClusterSessionRecordingPolicy": ClusterSessionRecordingPolicySpec,
+}
+
+
+@pytest.fixture(scope="module")
+def contract(control_plane: ControlPlane) -> ControlPlane:
+    """A control plane that knows the kinds."""
+    control_plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    names = [f"crd/{kind.plural}.podcorder.dev" for kind in KINDS]
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+
+    def all_served() -> bool:
+        served = control_plane.kubectl("api-resources", "--api-group=podcorder.dev", "-o", "name").stdout.split()
+        return len(served) == len(KINDS)
+
+    wait_until(all_served, 30, "the kinds are not served")
+    return control_plane
+
+
+def wrap(kind: str, spec: Any, name: str = "tried") -> dict[str, Any]:
+    return {"apiVersion": "podcorder.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def kind_called(name: str) -> Kind:
+    return next(kind for kind in KINDS if kind.name == name)
+
+
+def path_of(kind: Kind) -> str:
+    return f"{GROUP}/namespaces/default/{kind.plural}" if kind.scope == "Namespaced" else f"{GROUP}/{kind.plural}"
+
+
+def refusal_of(cluster: ControlPlane, made: dict[str, Any]) -> str:
+    """What the API server has against an object; empty if nothing."""
+    try:
+        cluster.request("POST", f"{path_of(kind_called(made['kind']))}?dryRun=All&fieldValidation=Strict", made)
+    except Refused as refused:
+        if refused.code not in (400, 422):
+            raise
+        return str(refused)
+    return ""
+
+
+def create(cluster: ControlPlane, made: dict[str, Any]) -> None:
+    """An object with its status."""
+    path = path_of(kind_called(made["kind"]))
+    stored = cluster.request("POST", path, made)
+    cluster.request("PUT", f"{path}/{made['metadata']['name']}/status", {**stored, "status": made["status"]})
+
+
+def test_the_kinds_are_established(contract: ControlPlane) -> None:
+    """The API server takes every definition without a complaint: names, structure, the cost of the rules."""
+    definitions = json.loads(contract.kubectl("get", "crd", "-o", "json").stdout)["items"]
+    found = {each["spec"]["names"]["kind"]: each for each in definitions}
+    for kind in KINDS:
+        conditions = {each["type"]: each["status"] for each in found[kind.name]["status"]["conditions"]}
+        assert conditions == {"NamesAccepted": "True", "Established": "True"}
+
+
+@pytest.mark.parametrize("case", WRONG_POLICIES, ids=lambda case: case["name"])
+def test_a_wrong_policy_is_refused_with_its_remedy(contract: ControlPlane, case: dict[str, Any]) -> None:
+    """What can never work is refused with a sentence that says what to write, by the API server and by the parser."""
+    kind = case.get("kind", "SessionRecordingPolicy")
+    spec = case["spec"] if "events" in case else {"events": {"commands": {}}, **case["spec"]}
+    done = contract.kubectl("apply", "-f", "-", input=yaml.safe_dump(wrap(kind, spec)), check=False)
+    assert done.returncode != 0
+    assert case["says"] in done.stderr
+    sentences = [each.sentence for each in find_problems(MODELS[kind], spec, ("spec",))]
+    assert any(case.get("parser", case["says"]) in each for each in sentences), sentences
+
+
+def test_there_are_forty_wrong_policies() -> None:
+    """Each of them is another mistake."""
+    assert len({case["name"] for case in WRONG_POLICIES}) == len(WRONG_POLICIES) >= 40
+
+
+@pytest.mark.parametrize("case", WRONG_SESSIONS, ids=lambda case: case["name"])
+def test_a_wrong_session_is_refused(contract: ControlPlane, case: dict[str, Any]) -> None:
+    """A session that contradicts itself is refused with the same sentence by the API server and by the parser."""
+    spec = {**SESSION, **case.get("spec", {})}
+    spec = {name: value for name, value in spec.items() if name not in case.get("without", ())}
+    assert case["says"] in refusal_of(contract, wrap("RecordedSession", spec))
+    assert any(case["says"] in each.sentence for each in find_problems(RecordedSessionSpec, spec))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@given(data=st.data())
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_api_server_and_the_parser_agree(contract: ControlPlane, kind: str, data: st.DataObject) -> None:
+    """What one of them accepts the other one does, for specs that are right or almost right."""
+    spec = data.draw(almost_specs(cluster=kind.startswith("Cluster")))
+    problems = find_problems(MODELS[kind], spec)
+    refusal = refusal_of(contract, wrap(kind, spec))
+    assert bool(refusal) == bool(problems), f"refused by one alone: {refusal or problems}"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_applies(contract: ControlPlane, example: Path) -> None:
+    """What the examples show is a policy in Kubernetes too, whole or as the spec of one."""
+    written = yaml.safe_load(example.read_text(encoding="utf-8"))
+    whole = written if "spec" in written else wrap("SessionRecordingPolicy", written)
+    contract.kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(whole))
+
+
+def test_a_policy_can_lose_what_it_had(contract: ControlPlane) -> None:
+    """Server-side apply takes a policy whose sections lose their last field, and then holds them empty."""
+    full = {
+        "events": {"commands": {}, "files": {"paths": {"include": ["/etc/"]}}},
+        "podSelector": {"matchLabels": {"app": "web"}},
+        "containers": {"include": ["app"]},
+        "redaction": {"rules": [{"name": "a", "pattern": "b"}]},
+        "rateLimits": {"recordsPerSecond": 5},
+    }
+    empty = {"events": {"files": {}}, "podSelector": {}, "containers": {}, "redaction": {}, "rateLimits": {}}
+    for spec in (full, empty):
+        contract.kubectl(
+            *("apply", "--server-side", "-f", "-"),
+            input=yaml.safe_dump(wrap("SessionRecordingPolicy", spec, "emptied")),
+        )
+    stored = contract.request("GET", f"{path_of(KINDS[0])}/emptied")["spec"]
+    assert stored == {**empty, "mode": "BestEffort", "redaction": {"defaults": "Enabled"}}
+
+
+def walk(schema: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, each in schema.get("properties", {}).items():
+        yield f"{where}.{name}", each
+        yield from walk(each, f"{where}.{name}")
+    if "items" in schema:
+        yield from walk(schema["items"], where)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.short_name)
+def test_explain_reads_like_documentation(contract: ControlPlane, kind: Kind) -> None:
+    """kubectl explain has a description for every field there is."""
+    components = contract.request("GET", f"/openapi/v3{GROUP}")["components"]["schemas"]
+    (served,) = (each for name, each in components.items() if name.endswith(f".{kind.name}"))
+    described = {where: each for where, each in walk(served, kind.name) if not where.endswith(".metadata")}
+    assert [where for where, each in described.items() if not each.get("description")] == []
+    shown = contract.kubectl("explain", f"{kind.name.lower()}.spec").stdout
+    assert "<no description>" not in shown
+    assert " ".join(described[f"{kind.name}.spec"]["description"].split()) in " ".join(shown.split())
+
+
+def table(output: str) -> list[list[str]]:
+    """kubectl's table, cell by cell: two spaces or more stand between them."""
+    return [[cell for cell in line.split("  ") if cell] for line in output.splitlines() if line]
+
+
+def condition(name: str, status: str, reason: str) -> dict[str, Any]:
+    return {
+        "type": name,
+        "status": status,
+        "reason": reason,
+        "message": "A sentence.",
+        "lastTransitionTime": "2026-11-22T20:00:00Z",
+    }
+
+
+def test_what_get_shows(contract: ControlPlane) -> None:
+    """The columns of kubectl get answer what one wants to know of each kind."""
+    conditions = [condition("Accepted", "True", "Accepted"), condition("Ready", "False", "NodesBehind")]
+    status = {"conditions": conditions, "nodes": {"matched": 5, "applied": 3, "degraded": 1, "behind": 2}}
+    spec = {"events": {"commands": {}}}
+    for kind, name in (("SessionRecordingPolicy", "shown"), ("ClusterSessionRecordingPolicy", "shown-everywhere")):
+        create(contract, {**wrap(kind, spec, name), "status": status})
+    config = {
+        "conditions": [condition("Ready", "True", "Recording")],
+        "appliedGeneration": 1,
+        "agentVersion": "0.2.0",
+        "kernelVersion": "6.18.1",
+    }
+    create(contract, {**wrap("NodeRecordingConfig", {"nodeName": "node-1"}, "node-1"), "status": config})
+    create(contract, {**wrap("NodeRecordingConfig", {"nodeName": "node-2"}, "node-2"), "status": config})
+    recorded = {
+        "sessionID": "0123456789abcdef" * 2,
+        "startTime": "2026-11-22T20:00:00.5Z",
+        "endTime": "2026-11-22T20:00:01Z",
+        "exitCode": 3,
+        "confidence": "Certain",
+        "counts": [{"class": "Exec", "count": 2}],
+        "gaps": [{"class": "Open", "firstTime": "2026-11-22T20:00:00Z", "lastTime": "2026-11-22T20:00:01Z"}],
+    }
+    create(contract, {**wrap("RecordedSession", SESSION, "alice-1"), "status": recorded})
+
+    def show(short_name: str, name: str, *arguments: str) -> list[tuple[str, str]]:
+        heading, *rows = table(contract.kubectl("get", short_name, name, *arguments).stdout)
+        return list(zip((cell.strip() for cell in heading), (cell.strip() for cell in rows[0]), strict=True))[1:-1]
+
+    policy = [
+        *(("ACCEPTED", "True"), ("READY", "False"), ("REASON", "NodesBehind"), ("MODE", "BestEffort")),
+        *(("NODES", "5"), ("APPLIED", "3"), ("DEGRADED", "1")),
+    ]
+    assert show("srp", "shown") == policy
+    assert show("csrp", "shown-everywhere", "-o", "wide") == [*policy, ("BEHIND", "2")]
+    node = [("READY", "True"), ("GENERATION", "1"), ("APPLIED", "1"), ("AGENT", "0.2.0")]
+    assert show("nrc", "node-1") == node
+    assert show("nrc", "node-1", "-o", "wide") == [*node, ("KERNEL", "6.18.1"), ("REASON", "Recording")]
+    session = dict(show("rsess", "alice-1"))
+    assert {name: session[name] for name in ("KIND", "USER", "POD", "CONTAINER", "NODE")} == {
+        "KIND": "Exec", "USER": "alice", "POD": "web-0", "CONTAINER": "app", "NODE": "node-1",
+    }  # fmt: skip
+    assert session.keys() >= {"STARTED", "ENDED"}
+    assert dict(show("rsess", "alice-1", "-o", "wide"))["EXIT"] == "3"
+    chosen = contract.kubectl("get", "nrc", "--field-selector=spec.nodeName=node-2", "-o", "name").stdout
+    assert chosen.split() == ["noderecordingconfig.podcorder.dev/node-2"]
+    listed = contract.kubectl("get", "podcorder", "-A", "-o", "name").stdout.split()
+    assert len({each.partition("/")[0] for each in listed}) == len(KINDS)
