@@ -99,11 +99,8 @@ def judge_ready(policy: Policy, tally: Tally, accepted: ConditionStatus) -> Verd
             f"{tally.degraded} of {_nodes(tally.matched)} cannot record all that the policy asks for: "
             f"`kubectl get noderecordingconfig {tally.first_degraded} -o yaml` says what is missing there.",
         )
-    return (
-        ConditionStatus.TRUE,
-        "AppliedOnAllNodes",
-        f"Applied on all of {_nodes(tally.matched)}.",
-    )
+    where = "the one node" if tally.matched == 1 else f"all {tally.matched} nodes"
+    return ConditionStatus.TRUE, "AppliedOnAllNodes", f"Applied on {where} that the policy concerns."
 
 
 def judge_combined(policy: Policy, partners: Sequence[Policy]) -> Verdict:

@@ -26,6 +26,7 @@ GATHER_SECONDS = 0.05
 """Between two looks at what was touched: changes that come together are resolved together."""
 ECHO_SECONDS = 5.0
 """How long the watch may take to show a config as we wrote it, before it is written once more."""
+LEAST_WAIT = 0.25
 LONGEST_WAIT = 30.0
 """Seconds between two tries of one node, unless the API server asks for more."""
 LONGEST_WAIT_REFUSED = 300.0
@@ -178,7 +179,7 @@ class ConfigWriter:
         refused = isinstance(error, Refused)
         failure = self._failures.get(node)
         if failure is None or failure.refused != refused:
-            backoff = Backoff(most=LONGEST_WAIT_REFUSED if refused else LONGEST_WAIT)
+            backoff = Backoff(LEAST_WAIT, LONGEST_WAIT_REFUSED if refused else LONGEST_WAIT)
             failure = self._failures[node] = Failure(backoff, refused, wanted)
             if error is not None and not refused:
                 logger.info("The config of node %s could not be written and is tried again: %s", node, error)
