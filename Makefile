@@ -114,6 +114,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/lint-imports --no-logo
 	@clang-format --dry-run -Werror bpf/*.c bpf/*.h
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python crds/generate.py --check
 
 .PHONY: format
 format: setup ## Put all code into its form
@@ -124,6 +125,7 @@ format: setup ## Put all code into its form
 .PHONY: generate
 generate: setup ## Write the generated files anew
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python crds/generate.py
 
 .PHONY: bench
 bench: setup collector root ## Measure what recording costs (as root)
