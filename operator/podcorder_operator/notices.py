@@ -34,21 +34,11 @@ class Notice:
 class Notices:
     """Remembers for which generation it was told already that the policy applies everywhere: nodes come and go."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self) -> None:
         self._told: dict[PolicyKey, tuple[str, int]] = {}
 
-    async def tell(self, policy: Policy, status: Mapping[str, Any], now: str) -> None:
-        """After the policy's new status was written; an Event that cannot be written is left out."""
-        for notice in self.choose(policy, status):
-            try:
-                namespace = policy.key.namespace or CLUSTER_EVENTS
-                await self._api.create(EVENTS, make_event(policy, notice, now), namespace=namespace)
-            except ApiError as error:
-                logger.info("An Event on %s could not be written: %s", policy.key, error)
-
     def choose(self, policy: Policy, status: Mapping[str, Any]) -> Iterator[Notice]:
-        """What is new in this status against the stored one."""
+        """What is new in this status against the one that the policy has."""
         known, current = read_conditions(policy.status), read_conditions(status)
         yield from _choose_accepted(known.get(ACCEPTED), current[ACCEPTED])
         occasion = (policy.uid, policy.generation)
@@ -62,6 +52,15 @@ class Notices:
     def forget(self, key: PolicyKey) -> None:
         """The policy is gone."""
         self._told.pop(key, None)
+
+
+async def post(api: Api, policy: Policy, notice: Notice, now: str) -> None:
+    """`now`: RFC 3339, in UTC. An Event that cannot be written is left out: the status says the same."""
+    namespace = policy.key.namespace or CLUSTER_EVENTS
+    try:
+        await api.create(EVENTS, make_event(policy, notice, now), namespace=namespace)
+    except ApiError as error:
+        logger.info("An Event on %s could not be written: %s", policy.key, error)
 
 
 def make_event(policy: Policy, notice: Notice, now: str) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from podcorder_operator.conditions import READY, is_stored, make_status, read_co
 from podcorder_operator.errors import ApiError, NotFound, Refused
 from podcorder_operator.gates import Gate
 from podcorder_operator.metrics import Metrics, Outcome
-from podcorder_operator.notices import Notices
+from podcorder_operator.notices import Notices, post
 from podcorder_operator.policies import Policy, PolicyKey
 from podcorder_operator.world import World
 
 logger = logging.getLogger(__name__)
 
 POLICY_SECONDS = 5.0
-"""Between two writes of one policy's status; the first is written at once."""
 WRITE_SECONDS = 0.05
 """Between any two writes: 20 a second."""
 LONGEST_WAIT = 60.0
@@ -32,12 +31,14 @@ LONGEST_WAIT = 60.0
 class StatusWriter:
     """Writes while `run` runs. One at a time: what changes while a policy waits for its turn is written with it."""
 
-    def __init__(self, world: World, api: Api, metrics: Metrics) -> None:
+    def __init__(self, world: World, api: Api, metrics: Metrics, *, policy_seconds: float = POLICY_SECONDS) -> None:
+        """`policy_seconds`: between two writes of one policy's status; the first is written at once."""
         self._world = world
         self._api = api
         self._metrics = metrics
+        self._policy_seconds = policy_seconds
         self._gate = Gate()
-        self._notices = Notices(api)
+        self._notices = Notices()
         self._waiting: dict[PolicyKey, float] = {}
         """Policies to look at, with the event loop's time from which on that may be."""
         self._not_before: dict[PolicyKey, float] = {}
@@ -111,12 +112,13 @@ class StatusWriter:
             policy.key.resource, policy.key.name, body, namespace=policy.key.namespace, subresource="status"
         )
         self._gate.succeed()
-        self._not_before[policy.key] = asyncio.get_running_loop().time() + POLICY_SECONDS
-        await self._notices.tell(policy, status, now)
+        self._not_before[policy.key] = asyncio.get_running_loop().time() + self._policy_seconds
+        for notice in self._notices.choose(policy, status):
+            await post(self._api, policy, notice, now)
         return "written"
 
     def _put_off(self, key: PolicyKey, error: ApiError | None) -> None:
-        backoff = self._failures.setdefault(key, Backoff(POLICY_SECONDS, LONGEST_WAIT))
+        backoff = self._failures.setdefault(key, Backoff(self._policy_seconds, LONGEST_WAIT))
         wait = backoff.take(error.retry_after if error else None)
         self._not_before[key] = self._waiting[key] = asyncio.get_running_loop().time() + wait
         if error is not None:
