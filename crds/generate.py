@@ -121,7 +121,7 @@ def described(schema: Schema) -> Schema:
 
 def leaf(name: str, schema: Schema) -> list[str]:
     """What is refused of a field that is no object."""
-    items: Schema = schema.get("items", schema.get("additionalProperties", {}))
+    items = schema.get("items") or schema.get("additionalProperties") or {}
     below = [] if "properties" in items else sentences(f"`{name}[]`: ", items)
     return [*([] if "properties" in schema else sentences(f"`{name}`: ", schema)), *below]
 

@@ -45,8 +45,8 @@ def _structural(schema: Schema, definitions: Schema, *, plain: bool) -> Schema:
     made = {key: resolved[key] for key in _KEPT if key in resolved}
     if "description" in made:
         made["description"] = " ".join(made["description"].split())
-    if isinstance(made.get("default"), list | dict) or made.get("default", plain) is None or plain:
-        # A list that the API server filled in would be added to by the next server-side apply, not replaced.
+    # A list that the API server filled in would be added to by the next server-side apply, not replaced.
+    if plain or not isinstance(made.get("default"), str):
         made.pop("default", None)
     if plain:
         made.pop(VALIDATIONS, None)

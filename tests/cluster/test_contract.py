@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,12 +137,18 @@ def test_the_api_server_and_the_parser_agree(contract: ControlPlane, kind: str, 
     assert bool(refusal) == bool(problems), f"refused by one alone: {refusal or problems}"
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_example_applies(contract: ControlPlane, example: Path) -> None:
-    """What the examples show is a policy in Kubernetes too, whole or as the spec of one."""
-    written = yaml.safe_load(example.read_text(encoding="utf-8"))
-    whole = written if "spec" in written else wrap("SessionRecordingPolicy", written)
-    contract.kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(whole))
+def shown_policies() -> list[str]:
+    """The YAML of examples/ and of docs/policies.md."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/policies.md").read_text(encoding="utf-8"), re.DOTALL)
+    return [*(path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples").glob("*.yaml"))), *blocks]
+
+
+@pytest.mark.parametrize("text", shown_policies())
+def test_what_is_shown_applies(contract: ControlPlane, text: str) -> None:
+    """What examples and documents show is a policy in Kubernetes, whole or as the spec of one."""
+    written = yaml.safe_load(text)
+    kind, spec = written.get("kind", "SessionRecordingPolicy"), written.get("spec", written)
+    assert refusal_of(contract, wrap(kind, spec)) == ""
 
 
 def test_a_policy_can_lose_what_it_had(contract: ControlPlane) -> None:

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from fixtures.recorded_events import (
+    Command,
+    Event,
+    File,
+    Peer,
+    lets_address_through,
+    lets_path_through,
+    lets_port_through,
+    records,
+)
 from fixtures.spec_strategies import filters, networks, port_filters, prefixes, specs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podcorder_crds import (
     AddressFilter,
-    EventSelection,
     Mode,
     PathFilter,
     PortFilter,
@@ -19,28 +27,6 @@ from podcorder_crds import (
     SessionRecordingPolicySpec,
 )
 from podcorder_crds.combination import combination_of, combine
-
-
-@dataclass(frozen=True)
-class Command:
-    outcome: str
-
-
-@dataclass(frozen=True)
-class File:
-    outcome: str
-    access: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Peer:
-    direction: str
-    address: str
-    port: int
-
-
-Event = Command | File | Peer
 
 paths = st.lists(st.sampled_from("abcd"), max_size=5).map(lambda parts: "/" + "".join(f"{part}/" for part in parts))
 addresses = st.tuples(st.sampled_from((4, 6)), st.integers(0, 255)).map(
@@ -59,50 +45,6 @@ some_events = st.one_of(
 
 def read(spec: dict[str, Any]) -> SessionRecordingPolicySpec:
     return SessionRecordingPolicySpec.model_validate(spec)
-
-
-def lets_path_through(chosen: PathFilter, path: str) -> bool:
-    """The rule as docs/policies.md says it: the longest prefix decides."""
-    hits = [(len(each), True) for each in chosen.include if path.startswith(each)]
-    hits += [(len(each), False) for each in chosen.exclude if path.startswith(each)]
-    return max(hits)[1] if hits else not chosen.include
-
-
-def lets_address_through(chosen: AddressFilter, address: str) -> bool:
-    """The rule as docs/policies.md says it: the narrowest network decides."""
-    sides = [(each, True) for each in chosen.include] + [(each, False) for each in chosen.exclude]
-    parsed = [(ipaddress.ip_network(each), verdict) for each, verdict in sides]
-    hits = [(each.prefixlen, verdict) for each, verdict in parsed if ipaddress.ip_address(address) in each]
-    return max(hits)[1] if hits else not chosen.include
-
-
-def lets_port_through(chosen: PortFilter, port: int) -> bool:
-    """The rule as docs/policies.md says it: what is excluded stays out."""
-    if any(each.port <= port <= each.last for each in chosen.exclude):
-        return False
-    return not chosen.include or any(each.port <= port <= each.last for each in chosen.include)
-
-
-def records(chosen: EventSelection, event: Event) -> bool:
-    match event:
-        case Command(outcome):
-            return chosen.commands is not None and outcome in chosen.commands.outcomes
-        case File(outcome, access, path):
-            wanted = chosen.files
-            return (
-                wanted is not None
-                and outcome in wanted.outcomes
-                and access in wanted.access
-                and lets_path_through(wanted.paths, path)
-            )
-        case Peer(direction, address, port):
-            talk = chosen.network
-            return (
-                talk is not None
-                and direction in talk.directions
-                and lets_address_through(talk.peers, address)
-                and lets_port_through(talk.ports, port)
-            )
 
 
 @given(st.lists(specs, min_size=1, max_size=4), some_events)
