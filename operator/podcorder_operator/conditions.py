@@ -8,6 +8,7 @@ from typing import Any
 from podcorder_crds import MAX_CONFIG_BYTES, ConditionStatus, Mode
 from podcorder_operator.policies import Policy
 from podcorder_operator.reaches import Tally
+from podcorder_operator.resolver import MAX_POLICIES
 
 ACCEPTED = "Accepted"
 READY = "Ready"
@@ -136,7 +137,7 @@ def _explain_full(tally: Tally) -> str:
     where = f"the config of node {tally.first_left_out}"
     if tally.left_out > 1:
         where = f"the configs of {tally.left_out} nodes, {tally.first_left_out} among them"
-    limit = f"as one holds {MAX_CONFIG_BYTES // 1024} KiB at most"
+    limit = f"as one holds {MAX_CONFIG_BYTES // 1024} KiB and {MAX_POLICIES} policies at most"
     return f"The policy does not fit into {where}, {limit}: make the policies there fewer or smaller."
 
 

@@ -117,6 +117,8 @@ class ConfigWriter:
         except Exception:  # a defect of ours must cost this node's config only, and only for now
             logger.exception("The config of node %s could not be reconciled.", node)
             self._put_off(node, wanted, None)
+            if self._world.has_node(node):
+                self._world.leave_out(node, frozenset())  # statuses wait until each node was looked at
         self._metrics.count_reconcile("config", outcome, perf_counter() - started)
 
     def _resolve(self, node: str) -> Resolution | None:

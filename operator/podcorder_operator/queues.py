@@ -14,7 +14,8 @@ class NodeQueue:
     def __init__(self) -> None:
         self._small: dict[str, None] = {}
         self._large: dict[str, None] = {}
-        self._busy: set[str] = set()
+        self._busy: dict[str, bool] = {}
+        """Nodes in somebody's hand, and whether they came of a small change."""
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._filled = asyncio.Event()
 
@@ -31,10 +32,11 @@ class NodeQueue:
         self._filled.set()
 
     def add_later(self, node: str, seconds: float) -> None:
-        """After a while, as a small change; takes the place of an earlier wish."""
+        """After a while, for whoever has the node in hand; takes the place of an earlier wish."""
         if known := self._later.pop(node, None):
             known.cancel()
-        self._later[node] = asyncio.get_running_loop().call_later(seconds, self._ripen, node)
+        wave = SMALL if self._busy[node] else SMALL + 1
+        self._later[node] = asyncio.get_running_loop().call_later(seconds, self._ripen, node, wave)
 
     def is_later(self, node: str) -> bool:
         """Whether the node was put off."""
@@ -47,13 +49,13 @@ class NodeQueue:
                 for node in waiting:
                     if node not in self._busy:
                         del waiting[node]
-                        self._busy.add(node)
+                        self._busy[node] = waiting is self._small
                         return node
             self._filled.clear()
             await self._filled.wait()
 
     def done(self, node: str) -> None:
-        self._busy.discard(node)
+        self._busy.pop(node, None)
         self._filled.set()
 
     def close(self) -> None:
@@ -62,6 +64,6 @@ class NodeQueue:
             handle.cancel()
         self._later.clear()
 
-    def _ripen(self, node: str) -> None:
+    def _ripen(self, node: str, wave: int) -> None:
         self._later.pop(node, None)
-        self.add(node, wave=1)
+        self.add(node, wave)

@@ -15,6 +15,9 @@ from podcorder_crds import MAX_CONFIG_BYTES
 from podcorder_operator.node_configs import digest_text
 from podcorder_operator.policies import Policy, PolicyKey, encode_canonical
 
+MAX_POLICIES = 2048
+"""How many entries the contract lets a config have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -56,7 +59,7 @@ def resolve(node: str, candidates: Iterable[Candidate], current: Mapping[PolicyK
     for candidate in sorted(candidates, key=rank):
         entry = encode_entry(candidate)
         grown = size + len(entry.encode("utf-8", "surrogatepass")) + bool(entries)
-        if grown > MAX_CONFIG_BYTES:
+        if grown > MAX_CONFIG_BYTES or len(entries) == MAX_POLICIES:
             left_out.add(candidate.policy.key)
             continue
         entries[candidate.policy.key] = entry

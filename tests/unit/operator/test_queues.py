@@ -64,9 +64,12 @@ def test_later() -> None:
 
     async def test(queue: NodeQueue) -> None:
         loop = asyncio.get_running_loop()
-        queue.add_later("a", 0.0)
+        queue.add("a", 1)
         begun = loop.time()
-        queue.add_later("a", 0.05)
+        node = await queue.take()
+        for seconds in (0.0, 0.05):
+            queue.add_later(node, seconds)
+        queue.done(node)
         assert queue.is_later("a")
         assert await queue.take() == "a"
         assert loop.time() - begun >= 0.05
@@ -76,11 +79,29 @@ def test_later() -> None:
     play(test)
 
 
+def test_later_keeps_its_rank() -> None:
+    """What was put off of a large change is behind a small one again."""
+
+    async def test(queue: NodeQueue) -> None:
+        for node, wave in (("small", 1), ("large", SMALL + 1)):
+            queue.add(node, wave)
+        for _ in range(2):
+            queue.add_later(await queue.take(), 0.0)
+        for node in ("large", "small"):
+            queue.done(node)
+        while len(queue) < 2 or queue.is_later("large") or queue.is_later("small"):
+            await asyncio.sleep(0)
+        assert [await queue.take() for _ in range(2)] == ["small", "large"]
+
+    play(test)
+
+
 def test_closed() -> None:
     """After the end nothing comes any more."""
 
     async def test(queue: NodeQueue) -> None:
-        queue.add_later("a", 0.0)
+        queue.add("a", 1)
+        queue.add_later(await queue.take(), 0.0)
         queue.close()
         assert len(queue) == 0
 

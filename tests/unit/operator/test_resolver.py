@@ -14,7 +14,7 @@ from podcorder_crds import MAX_CONFIG_BYTES, NodeRecordingConfigSpec
 from podcorder_operator.metadata import Metadata
 from podcorder_operator.node_configs import digest_spec
 from podcorder_operator.policies import PolicyKey, read_policy
-from podcorder_operator.resolver import Candidate, resolve
+from podcorder_operator.resolver import MAX_POLICIES, Candidate, resolve
 from podcorder_operator.resources import CLUSTER_POLICIES, POLICIES
 
 
@@ -151,3 +151,11 @@ def test_sizes_are_bytes() -> None:
     resolution = resolve("node-1", [make_candidate(f"policy-{number}", spec) for number in range(12)], {})
     assert resolution.left_out
     assert len(resolution.text) < resolution.size == len(resolution.text.encode()) <= MAX_CONFIG_BYTES
+
+
+def test_many_policies() -> None:
+    """A config has no more entries than the contract lets it have, small as they may be."""
+    tiny = [make_candidate(f"p{number}", {"events": {"commands": {}}}, namespace="s") for number in range(2100)]
+    resolution = resolve("node-1", tiny, {})
+    assert len(NodeRecordingConfigSpec.model_validate(resolution.spec).policies) == MAX_POLICIES
+    assert len(resolution.left_out) == 2100 - MAX_POLICIES
