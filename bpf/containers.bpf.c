@@ -20,7 +20,10 @@ struct {
 	__type(value, struct cgroup_scratch);
 } cgroup_scratch SEC(".maps");
 
-/* A new cgroup inherits its parent's selection, or is held for the recorder to decide. */
+/*
+ * A new cgroup inherits its parent's selection, or is held for the recorder to decide. In one that
+ * is held itself it is held by itself: a pod's cgroup comes first, and the pod's containers in it.
+ */
 static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now)
 {
 	struct selection *around = bpf_map_lookup_elem(&cgroups, &parent);
@@ -28,7 +31,7 @@ static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now
 	__u32 zero = 0;
 	struct state *shared;
 
-	if (around) {
+	if (around && !(around->flags & SELECTION_PENDING)) {
 		selection = *around;
 		return bpf_map_update_elem(&cgroups, &id, &selection, BPF_ANY);
 	}
