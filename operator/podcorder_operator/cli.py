@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -23,6 +24,8 @@ from podcorder_operator.logs import configure_logs
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.probes import Probes
 from podcorder_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _LEASE_TIMEOUT = 2.0
 """Seconds: well below the time in which a leader must renew its lease, so that two tries fit into it."""
@@ -78,6 +81,9 @@ def main(
     except OperatorError as error:
         click.echo(f"podcorder-operator: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception:
+        logger.exception("A part of the operator failed in a way that it knows no answer to; it ends.")
+        sys.exit(OperatorError.exit_code)
 
 
 async def operate(settings: Settings) -> None:

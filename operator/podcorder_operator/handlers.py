@@ -61,7 +61,7 @@ def make_registry(
     """`start` returns when admission may begin; `stop` when nothing is left running."""
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.startup(registry=registry)
+    @kopf.on.startup(id="start", registry=registry)
     async def begin(**_: Any) -> None:
         try:
             await start()
@@ -69,11 +69,11 @@ def make_registry(
             await stop()
             raise
 
-    @kopf.on.cleanup(registry=registry)
+    @kopf.on.cleanup(id="stop", registry=registry)
     async def end(**_: Any) -> None:
         await stop()
 
-    @kopf.on.login(registry=registry)
+    @kopf.on.login(id="login", registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await _read_connection(configuration)
 
