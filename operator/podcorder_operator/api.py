@@ -5,6 +5,7 @@ The client's typed models take 40 times the time of plain JSON to read an event,
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -67,7 +68,8 @@ class Api:
         timeout: float = 10.0,
         silence: float = _SILENCE_SECONDS,
     ) -> None:
-        """`timeout`: seconds for a whole request, watches apart. `silence`: seconds without a word that end a watch."""
+        """`timeout`: seconds for a whole request, or until a watch begins. `silence`: seconds without a word that end a
+        watch."""
         configuration.connection_pool_maxsize = connections
         configuration.client_session_kwargs = {"read_bufsize": _BUFFER_BYTES}
         self._configuration = configuration
@@ -190,9 +192,11 @@ class Api:
             headers = {"User-Agent": FIELD_MANAGER, "Accept-Encoding": "identity"} | (headers or {})
             if token := await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization"):
                 headers["Authorization"] = token
-            answer = await self._client.request(
-                _METHODS[verb], url, headers=headers, body=body, _request_timeout=timeout
-            )
+            # A watch may be silent for long, but not before it has begun.
+            async with asyncio.timeout(self._timeout.total):
+                answer = await self._client.request(
+                    _METHODS[verb], url, headers=headers, body=body, _request_timeout=timeout
+                )
             async with answer.response as response:
                 status = response.status
                 if status >= HTTPStatus.BAD_REQUEST:

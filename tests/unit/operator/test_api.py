@@ -181,6 +181,19 @@ def test_unavailable(answer: Callable[[web.Request], Awaitable[web.StreamRespons
     asyncio.run(test())
 
 
+def test_a_watch_that_does_not_begin() -> None:
+    """A watch may be silent for long, but one that is not even accepted in time is Unavailable."""
+
+    async def test() -> None:
+        async with connected(timeout=0.3) as (server, api):
+            server.scripts["watch"].extend([hang] * 2)
+            with pytest.raises(Unavailable):
+                async with asyncio.timeout(5):
+                    await anext(api.watch(CONFIGS, "1"))
+
+    asyncio.run(test())
+
+
 def test_nobody_there() -> None:
     """An address where nothing listens is Unavailable, with the address in the sentence."""
 
