@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from random import Random
 from typing import Any
 
 import pytest
-from fixtures.recounts import find_differences, find_untruths
+from fixtures.recounts import expect_spec, find_differences, find_untruths
 from fixtures.stored_clusters import StoredCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podcorder_operator.conditions import is_stored, make_status
+from podcorder_crds import MAX_CONFIG_BYTES
+from podcorder_operator.conditions import is_stored, make_status, read_conditions
 from podcorder_operator.policies import Policy, PolicyKey
 from podcorder_operator.reaches import Tally
 from podcorder_operator.resolver import resolve
@@ -137,6 +139,40 @@ def test_each_change(seed: int) -> None:
     for _ in range(60):
         cluster.change()
         check_settled(cluster, replica)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32))
+def test_full_configs(seed: int) -> None:
+    """Where not all fits, configs hold whole policies, as many as fit, and statuses say which are left out."""
+    random = Random(seed)
+    cluster = StoredCluster(random, large=0.9)
+    replica = Replica(cluster, random)
+    for _ in range(60):
+        cluster.change()
+    for _ in range(10):
+        cluster.change()
+        replica.settle()
+        snapshot = cluster.snapshot()
+        refused = set()
+        for node in snapshot.nodes:
+            spec = snapshot.configs[node]["spec"]
+            wanted = expect_spec(snapshot, node)["policies"]
+            left_out = [entry for entry in wanted if entry not in spec["policies"]]
+            assert spec["policies"] == [entry for entry in wanted if entry not in left_out]
+            assert measure(spec) <= MAX_CONFIG_BYTES
+            for entry in left_out:
+                assert measure(spec | {"policies": [*spec["policies"], entry]}) > MAX_CONFIG_BYTES
+                refused.add((entry["kind"], entry.get("namespace", ""), entry["name"]))
+        for key, policy in snapshot.policies.items():
+            reason = read_conditions(policy["status"])["Accepted"]["reason"]
+            assert reason == ("NodeConfigFull" if key in refused else "Accepted")
+        assert list(find_untruths(snapshot, cluster.came_in, frozenset(refused))) == []
+
+
+def measure(spec: dict[str, Any]) -> int:
+    """Bytes of a spec as canonical JSON."""
+    return len(json.dumps(spec, separators=(",", ":")))
 
 
 def check_settled(cluster: StoredCluster, replica: Replica) -> None:
