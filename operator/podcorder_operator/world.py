@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Set
-from dataclasses import dataclass, field
 from typing import Any
 
 from podcorder_operator.metadata import Metadata, read_labels, read_metadata
 from podcorder_operator.node_configs import Config, Garbled, Report, read_config, read_report, stand_for
 from podcorder_operator.overlaps import Footprint, may_overlap
+from podcorder_operator.places import Area, Node
 from podcorder_operator.policies import Policy, PolicyKey, read_policy, share_key
 from podcorder_operator.reaches import Reach, State, Tally
 from podcorder_operator.resolver import Candidate
@@ -26,28 +26,6 @@ from podcorder_operator.resources import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Node:
-    """A node, or what is left of one that is gone."""
-
-    labels: dict[str, str] | None = None
-    """None: there is no such node."""
-    config: Config | None = None
-    present: tuple[str, ...] = ()
-    """Namespaces as indexed: those reported, while there is the node."""
-    left_out: frozenset[PolicyKey] = frozenset()
-
-
-@dataclass(slots=True)
-class Area:
-    """Where a valid policy of the cluster kind applies now."""
-
-    namespaces: set[str] = field(default_factory=set)
-    """Those that its namespaceSelector matches; unused where it selects everything."""
-    nodes: set[str] = field(default_factory=set)
-    """Nodes that it concerns."""
 
 
 class World:
@@ -159,7 +137,7 @@ class World:
         """The valid policies that concern the node."""
         node = self._nodes[name]
         return [
-            Candidate(policy, self._limit(policy, node))
+            Candidate(policy, self._limit(policy.key, node))
             for policy in map(self.policies.__getitem__, self._concerning(name, node))
         ]
 
@@ -220,17 +198,17 @@ class World:
         if policy.key.namespace:
             self._local[policy.key.namespace].add(policy.key)
             return
-        area = self._areas[policy.key] = Area()
-        if not policy.rules.namespaces.everything:
-            area.namespaces = {
-                name for name, labels in self._namespaces.items() if policy.rules.namespaces.matches(labels)
-            }
-        area.nodes = {name for name, node in self._nodes.items() if self._applies(policy, area, node)}
+        area = self._areas[policy.key] = Area(policy.rules)
+        area.namespaces = {name for name, labels in self._namespaces.items() if area.selects(labels)}
+        for name, node in self._nodes.items():
+            area.place(name, node)
 
     def _forget(self, key: PolicyKey) -> None:
         self._areas.pop(key, None)
-        if local := self._local.get(key.namespace):
-            local.discard(key)
+        local = self._local.get(key.namespace, set())
+        local.discard(key)
+        if not local:
+            self._local.pop(key.namespace, None)
 
     def _partner_keys(self, key: PolicyKey) -> list[PolicyKey]:
         return [policy.key for policy in self.partners(key)]
@@ -255,16 +233,13 @@ class World:
         labels = self._namespaces.get(name)
         here = self._present.get(name, set())
         for key, area in self._areas.items():
-            rules = self.policies[key].rules
-            if rules is None or rules.namespaces.everything:
-                continue
-            matches = labels is not None and rules.namespaces.matches(labels)
-            if matches == (name in area.namespaces):
+            selected = area.selects(labels)
+            if selected == (name in area.namespaces):
                 continue
             partners = self._partner_keys(key)
-            (area.namespaces.add if matches else area.namespaces.discard)(name)
+            (area.namespaces.add if selected else area.namespaces.discard)(name)
             self._touch_policies((key, *partners, *self._partner_keys(key)))
-            nodes = {node for node in here if self._replace(key, area, node)}
+            nodes = {node for node in here if area.place(node, self._nodes[node])}
             self._touch_nodes(nodes)
             for node in nodes:
                 self._assess(node, (key,))
@@ -333,8 +308,8 @@ class World:
         for namespace in set(present) - set(node.present):
             self._present[namespace].add(name)
         node.present = present
-        for key, area in self._areas.items():
-            self._replace(key, area, name)
+        for area in self._areas.values():
+            area.place(name, node)
         concerned.update(self._concerning(name, node))
         self._touch_policies(concerned)
         self._assess(name, concerned)
@@ -359,26 +334,10 @@ class World:
             yield from self._local.get(namespace, ())
         yield from (key for key, area in self._areas.items() if name in area.nodes)
 
-    def _replace(self, key: PolicyKey, area: Area, name: str) -> bool:
-        """Puts a node into a policy's area, or takes it out; returns whether it is, or was, in it."""
-        was = name in area.nodes
-        applies = self._applies(self.policies[key], area, self._nodes[name])
-        if was != applies:
-            (area.nodes.add if applies else area.nodes.discard)(name)
-        return was or applies
-
-    def _applies(self, policy: Policy, area: Area, node: Node) -> bool:
-        rules = policy.rules
-        if rules is None or node.labels is None or not rules.nodes.matches(node.labels):
-            return False
-        return rules.namespaces.everything or rules.hosts or not area.namespaces.isdisjoint(node.present)
-
-    def _limit(self, policy: Policy, node: Node) -> tuple[str, ...] | None:
+    def _limit(self, key: PolicyKey, node: Node) -> tuple[str, ...] | None:
         """The namespaces on a node that a policy's entry names; None: it names none."""
-        if policy.key.namespace or policy.rules is None or policy.rules.namespaces.everything:
-            return None
-        matched = self._areas[policy.key].namespaces
-        return tuple(name for name in node.present if name in matched)
+        area = self._areas.get(key)
+        return area.limit(node) if area else None
 
     # How far policies have come
 
@@ -399,7 +358,7 @@ class World:
         if (
             node.config is None
             or held is None
-            or held[:2] != (policy.generation, stand_for(self._limit(policy, node)))
+            or held[:2] != (policy.generation, stand_for(self._limit(policy.key, node)))
             or held.since > node.config.report.applied
         ):
             return State.BEHIND
