@@ -111,7 +111,7 @@ def read_policy(resource: Resource, raw: Mapping[str, Any], metadata: Metadata) 
     spec = raw.get("spec")
     rules = None
     try:
-        problems = find_problems(_MODELS[resource.kind], spec)
+        problems = find_problems(_MODELS[resource.kind], spec, ("spec",))
         problem = "; ".join(each.sentence for each in problems[:SHOWN_PROBLEMS])
         if not problems:
             rules = _read_rules(resource, raw["spec"])
