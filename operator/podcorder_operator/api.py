@@ -96,8 +96,12 @@ class Api:
                 return
             query["continue"] = metadata["continue"]
 
-    async def watch(self, resource: Resource, resource_version: str) -> AsyncGenerator[Event, None]:
-        """What changed after a resource version, until the API server ends the watch. Raises Gone."""
+    @asynccontextmanager
+    async def watch(self, resource: Resource, resource_version: str) -> AsyncIterator[AsyncIterator[Event]]:
+        """Once the API server has taken the watch: what changed after a resource version, until it ends the watch.
+
+        Raises Gone, at the start or on the way.
+        """
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -108,11 +112,7 @@ class Api:
         async with self._request(
             "watch", resource, resource.path(), query=query, headers=headers, timeout=self._watch_timeout
         ) as response:
-            async for line in _read_lines(response.content):
-                event = _parse_event(line)
-                if event.type == "ERROR":
-                    raise _read_status(HTTPStatus.INTERNAL_SERVER_ERROR, event.object)
-                yield event
+            yield _read_events(response.content)
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> dict[str, Any]:
         return await self._request_json("get", resource, resource.path(name, namespace=namespace))
@@ -225,6 +225,14 @@ def _accept(resource: Resource, kind: str) -> str:
 
 def _complete(resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": resource.api_version, "kind": resource.kind} | body
+
+
+async def _read_events(content: aiohttp.StreamReader) -> AsyncIterator[Event]:
+    async for line in _read_lines(content):
+        event = _parse_event(line)
+        if event.type == "ERROR":
+            raise _read_status(HTTPStatus.INTERNAL_SERVER_ERROR, event.object)
+        yield event
 
 
 async def _read_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -104,7 +104,8 @@ class Stream:
         self._mend()
 
     async def _watch(self) -> None:
-        async with aclosing(self._api.watch(self.resource, self._version)) as events:
+        async with self._api.watch(self.resource, self._version) as events:
+            self._mend()
             async for event in events:
                 self._stir()
                 self._progressed = True
@@ -149,7 +150,6 @@ class Stream:
             self._backoff.reset()
             self._failed_watches = 0
         if error is None:
-            self._mend()
             return
         if isinstance(error, Gone):
             logger.info("The list of %s is too old to go on from; listing anew.", self.resource.plural)

@@ -63,6 +63,7 @@ def test_apply_status() -> None:
 
     async def test() -> None:
         async with connected() as (server, api):
+            server.put(POLICIES.path("exec", namespace="shop"))
             await api.apply(POLICIES, "exec", {"status": {}}, namespace="shop", subresource="status")
             (request,) = server.seen
             assert request.path == "/apis/podcorder.dev/v1alpha1/namespaces/shop/sessionrecordingpolicies/exec/status"
@@ -188,8 +189,8 @@ def test_a_watch_that_does_not_begin() -> None:
         async with connected(timeout=0.3) as (server, api):
             server.scripts["watch"].extend([hang] * 2)
             with pytest.raises(Unavailable):
-                async with asyncio.timeout(5):
-                    await anext(api.watch(CONFIGS, "1"))
+                async with asyncio.timeout(5), api.watch(CONFIGS, "1"):
+                    pass
 
     asyncio.run(test())
 
