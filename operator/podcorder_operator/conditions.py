@@ -116,7 +116,7 @@ def judge_combined(policy: Policy, partners: Sequence[Policy]) -> Verdict:
     return (
         ConditionStatus.TRUE,
         "SharesPods",
-        f"May concern the same sessions as {listing}: these are recorded as all of them together ask, in mode {mode}.",
+        f"May concern the same sessions as {listing}: whatever one of them asks for is recorded there, in mode {mode}.",
     )
 
 

@@ -195,7 +195,7 @@ class World:
 
     def _index(self, policy: Policy) -> None:
         assert policy.rules is not None
-        if policy.key.namespace:
+        if policy.key.resource.namespaced:
             self._local[policy.key.namespace].add(policy.key)
             return
         area = self._areas[policy.key] = Area(policy.rules)

@@ -96,7 +96,7 @@ def test_combined() -> None:
         "True",
         "SharesPods",
         "May concern the same sessions as shop/policy-0: "
-        "these are recorded as all of them together ask, in mode BestEffort.",
+        "whatever one of them asks for is recorded there, in mode BestEffort.",
     )
     message = judge(make(), Tally(), strict, *others)["Combined"][2]
     assert "as strict (cluster), shop/policy-0, shop/policy-1 and 2 more:" in message

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from podcorder_operator.errors import ApiError, Conflict, Refused, TooManyRequests, Unavailable
-from podcorder_operator.gates import LEAST, Gate
+from podcorder_operator.gates import LEAST, PATIENCE, Gate
 
 AWAY = Unavailable(503, "ServiceUnavailable", "not now")
 
@@ -56,5 +56,22 @@ def test_asked_to_wait() -> None:
     async def test(gate: Gate) -> None:
         gate.close(TooManyRequests(429, "TooManyRequests", "", retry_after=0.9), await gate.wait())
         assert await measure(gate) >= 0.9
+
+    play(test)
+
+
+def test_errors_inside_the_server() -> None:
+    """Errors inside the API server may be about single objects: only many in a row close the gate."""
+
+    async def test(gate: Gate) -> None:
+        error = Unavailable(500, "InternalError", "field not declared in schema")
+        for _ in range(2):
+            for _ in range(PATIENCE - 1):
+                gate.close(error, await gate.wait())
+            assert await measure(gate) < LEAST / 2
+            gate.succeed()
+        for _ in range(PATIENCE):
+            gate.close(error, await gate.wait())
+        assert await measure(gate) > LEAST / 2
 
     play(test)
