@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
@@ -68,8 +69,8 @@ class Api:
         timeout: float = 10.0,
         silence: float = _SILENCE_SECONDS,
     ) -> None:
-        """`timeout`: seconds for a whole request, or until a watch begins. `silence`: seconds without a word that end a
-        watch."""
+        """`timeout`: seconds for a whole request, or until a watch begins; `silence`: without a word, until it ends."""
+        configuration = copy(configuration)  # the token that is read again stays shared
         configuration.connection_pool_maxsize = connections
         configuration.client_session_kwargs = {"read_bufsize": _BUFFER_BYTES}
         self._configuration = configuration
