@@ -98,6 +98,7 @@ class ConfigWriter:
                 await self._reconcile(node)
             finally:
                 self._queue.done(node)
+            await asyncio.sleep(0)  # thousands of nodes may need nothing, and then nothing else waits
 
     async def _reconcile(self, node: str) -> None:
         begun = await self._gate.wait()

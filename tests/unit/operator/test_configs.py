@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 from fixtures.api_server import status
 from fixtures.writers import Writing, answer_after, leading, play
 
+from podcorder_operator.configs import WRITERS
 from podcorder_operator.resources import CLUSTER_POLICIES, CONFIGS, NODES, POLICIES
 
 EVERYTHING: dict[str, Any] = {"events": {"commands": {}}}
@@ -182,5 +184,22 @@ def test_small_change_does_not_wait() -> None:
             await run.until(lambda: run.held("node-199") == ["all", "exec"])
             assert run.writes() < before + 100
             await run.until(lambda: all("all" in (run.held(f"node-{number}") or []) for number in range(200)))
+
+    play(test)
+
+
+def test_others_have_their_turn() -> None:
+    """Looking at many nodes, none of which needs a new config, keeps nothing else waiting for long."""
+
+    async def test(run: Writing) -> None:
+        for number in range(300):
+            run.add_node(f"node-{number}")
+        await run.world.when_synced.wait()
+        turns = 0
+        async with leading(run):
+            while not run.world.when_resolved.is_set():
+                turns += 1
+                await asyncio.sleep(0)
+        assert turns > 300 / WRITERS
 
     play(test)
