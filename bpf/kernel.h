@@ -94,6 +94,7 @@ struct upid {
 };
 
 struct pid {
+	unsigned int level; /* of its namespace; the initial one has 0 */
 	struct upid numbers[1];
 };
 
@@ -191,6 +192,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	__u64 start_boottime;
 	const struct cred *cred;
+	struct pid *thread_pid;
 	char comm[16];
 	struct mm_struct *mm;
 	struct fs_struct *fs;
@@ -200,6 +202,18 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	kuid_t loginuid;	/* CONFIG_AUDIT */
 	unsigned int sessionid; /* CONFIG_AUDIT */
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+/* What a program of SEC("iter/task") is given. */
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct linux_binprm {

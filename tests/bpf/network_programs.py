@@ -20,6 +20,7 @@ from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.classes import NUMBERS
 from podcorder_agent.recorder.filters import compile_settings
+from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
 from podcorder_agent.recorder.ladders import Capability, Rung
 from podcorder_agent.recorder.loaders import CoreLoader
@@ -125,7 +126,7 @@ class NetworkPrograms:
         self.maps = KernelMaps(self.pins)
         self.maps.begin(1)
         self.maps.set_slot(0, compile_settings(0, {"events": list(NETWORK_CLASSES)} | settings))
-        self.attachments = Attachments(loader, self.pins, self.maps, (SYSCALLS, *capabilities))
+        self.attachments = Attachments(loader, self.pins, self.maps, Identities(loader), (SYSCALLS, *capabilities))
         self.attachments.apply(-1 & 0x7FF)
         states = {key: state["reason"] for key, state in self.attachments.states.items() if state["state"] != "Active"}
         assert not states, states

@@ -14,6 +14,7 @@ from fixtures.recordings import BPFFS, mount_bpffs
 
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.classes import event_bits
+from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
 from podcorder_agent.recorder.ladders import LADDERS, Capability, Rung
 from podcorder_agent.recorder.loaders import ARCHITECTURES, OBJECTS, CoreLoader
@@ -57,7 +58,7 @@ def loader(tmp_path: Path) -> CoreLoader:
 def attach(loader: CoreLoader, pins: Pins, *ladders: Capability) -> Attachments:
     loader.make_maps(pins, 1 << 16)
     make_skipped_map(pins)
-    attachments = Attachments(loader, pins, KernelMaps(pins), ladders)
+    attachments = Attachments(loader, pins, KernelMaps(pins), Identities(loader), ladders)
     attachments.apply(OPEN)
     return attachments
 
@@ -133,13 +134,13 @@ def test_requirement_is_taken_over_with_what_stands_on_it(loader: CoreLoader, pi
     """A recorder that takes over keeps both, or undoes and renews a rung whose requirement is gone."""
     ladders = (base(GOOD), ladder(STANDING))
     states = attach(loader, pins, *ladders).states
-    second = Attachments(loader, pins, KernelMaps(pins), ladders)
+    second = Attachments(loader, pins, KernelMaps(pins), Identities(loader), ladders)
     second.adopt()
     assert second.states == states
     assert not second.apply(OPEN)
 
     (pins.links / "syscalls" / "good" / "dispatch_syscall").unlink()
-    third = Attachments(loader, pins, KernelMaps(pins), ladders)
+    third = Attachments(loader, pins, KernelMaps(pins), Identities(loader), ladders)
     third.adopt()
     assert {state["state"] for state in third.states.values()} == {"Off"}
     assert pins.attached().keys() == set()

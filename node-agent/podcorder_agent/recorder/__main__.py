@@ -13,12 +13,13 @@ from pathlib import Path
 from podcorder_agent.control.messages import SOCKET_NAME
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import Limits, Writer
+from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
-from podcorder_agent.recorder.cgroups import cgroup_mount
+from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map, pinned_generation
 from podcorder_agent.recorder.loaders import CoreLoader
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
-from podcorder_agent.recorder.privileges import drop_privileges, require_privileges
+from podcorder_agent.recorder.privileges import drop_privileges, join_group, require_privileges
 from podcorder_agent.recorder.recorder import Recorder
 from podcorder_agent.recorder.requests import RequestHandler
 from podcorder_agent.recorder.seccomp import install_filter
@@ -64,23 +65,25 @@ def record(options: argparse.Namespace) -> None:
     pins = Pins(options.pins.absolute())
     pins.prepare()
     if options.exporter_gid is not None:
-        os.setgroups([options.exporter_gid])  # a member may give files to its group once CAP_CHOWN is gone
+        join_group(options.exporter_gid)
     drop_privileges()
     install_filter()
     generation = pinned_generation(pins)
     resumed = generation != 0
     poller = select.epoll()
     try:
-        recorder = begin(options, pins, generation)
+        loader = CoreLoader(options.objects)
+        identities = Identities(loader)
+        recorder = begin(options, pins, generation, loader, identities)
         server = listen(options, poller)
         recorder.note("resumed" if resumed else "started", capabilities=recorder.attachments.states)
     except PodcorderError:
         if not resumed:
             pins.remove()
         raise
-    identity = {"boot_id": read_boot_id(), "generation": recorder.generation, "node": options.node}
-    handler = RequestHandler(recorder, cgroup_mount(), identity)
-    ready = {"ready": True, "resumed": resumed, **identity, "capabilities": recorder.attachments.states}
+    greeting = {"boot_id": read_boot_id(), "generation": recorder.generation, "node": options.node}
+    handler = RequestHandler(recorder, cgroup2_mount(), identities, greeting)
+    ready = {"ready": True, "resumed": resumed, **greeting, "capabilities": recorder.attachments.states}
     print(json.dumps(ready), flush=True)
     try:
         serve(recorder, server, handler, poller, signals)
@@ -88,7 +91,9 @@ def record(options: argparse.Namespace) -> None:
         server.close()
 
 
-def begin(options: argparse.Namespace, pins: Pins, generation: int) -> Recorder:
+def begin(
+    options: argparse.Namespace, pins: Pins, generation: int, loader: CoreLoader, identities: Identities
+) -> Recorder:
     """Lock the journal, then take the pinned maps and programs over; `generation` 0: make them."""
     resumed = generation != 0
     generation = generation or int.from_bytes(os.urandom(8), "little") or 1
@@ -100,7 +105,6 @@ def begin(options: argparse.Namespace, pins: Pins, generation: int) -> Recorder:
         limits=Limits(options.segment_bytes, options.kept_seconds, options.kept_bytes, options.journal_bytes),
         group=options.exporter_gid,
     )
-    loader = CoreLoader(options.objects)
     if not resumed:
         pins.clear()
         loader.make_maps(pins, options.ring_size)
@@ -109,8 +113,8 @@ def begin(options: argparse.Namespace, pins: Pins, generation: int) -> Recorder:
     if not resumed:
         maps.begin(generation)
     maps.beat()
-    maps.ignore(os.getpid())
-    attachments = Attachments(loader, pins, maps)
+    maps.ignore(identities.find(os.getpid()))
+    attachments = Attachments(loader, pins, maps, identities)
     attachments.adopt()
     attachments.apply(maps.wanted_events())
     return Recorder(journal, options.journal, pins, maps, attachments, generation)

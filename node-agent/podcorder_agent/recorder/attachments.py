@@ -9,6 +9,7 @@ from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.classes import NUMBERS
 from podcorder_agent.recorder.errors import ObjectMissing
+from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps
 from podcorder_agent.recorder.ladders import LADDERS, Capability, Rung
 from podcorder_agent.recorder.loaders import HANDLERS_MAP, Loader, RungRefused
@@ -30,10 +31,18 @@ _OFF = CapabilityState(state="Off", rung="", reason="")
 class Attachments:
     """The pinned links and programs of each capability."""
 
-    def __init__(self, loader: Loader, pins: Pins, maps: KernelMaps, ladders: tuple[Capability, ...] = LADDERS) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        pins: Pins,
+        maps: KernelMaps,
+        identities: Identities,
+        ladders: tuple[Capability, ...] = LADDERS,
+    ) -> None:
         self._loader = loader
         self._pins = pins
         self._maps = maps
+        self._identities = identities
         self._ladders = ladders
         self.states: dict[str, CapabilityState] = {each.name: _OFF for each in ladders}
         self._taken: dict[str, Rung] = {}
@@ -63,7 +72,7 @@ class Attachments:
             if capability not in needed and not capability.on_demand:
                 self._detach(capability)
         if needed and not self._taken:
-            self._maps.forget_processes()
+            self._maps.forget_processes(set(self._identities.by_pid().values()))
         for capability in needed:
             if self.states[capability.name]["state"] == "Off":
                 self.states[capability.name] = self._attach(capability)

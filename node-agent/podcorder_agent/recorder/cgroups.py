@@ -6,13 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from podcorder_agent.mounts import MOUNTS, mount_points
-
-
-def cgroup_mount(mounts: Path = MOUNTS) -> Path | None:
-    """Where the unified tree is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified beside version 1."""
-    return next(iter(mount_points("cgroup2", mounts)), None)
-
 
 def find_cgroup(root: Path, cgroup_id: int, hint: str = "") -> Path | None:
     """The directory of a cgroup; `hint` is its probable path within the tree, and saves the walk where it is right."""

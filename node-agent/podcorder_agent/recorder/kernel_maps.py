@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.errors import PinsForeign
 from podcorder_agent.recorder.filters import SLOT, SlotFilters, compile_pending, slot_events, slot_of_key
+from podcorder_agent.recorder.identities import Identity
 from podcorder_agent.recorder.pins import Pins
 
 _STATE = struct.Struct("=4Q2I")
@@ -147,20 +148,17 @@ class KernelMaps:
             flags |= old_flags & _SELECTION_WATCHED
         self._maps["cgroups"].update(key, _SELECTION.pack(container_id, since, 0, 0, 0, slot, flags, 0))
 
-    def ignore(self, tgid: int) -> None:
-        """Never record this process nor the children it will have; raises ProcessLookupError."""
-        self._maps["sessions"].update(_number(tgid), _SESSION.pack(0, 0, process_start(tgid), tgid, _SESSION_IGNORE))
+    def ignore(self, process: Identity) -> None:
+        """Never record this process nor the children it will have."""
+        value = _SESSION.pack(0, 0, process.start, process.tgid, _SESSION_IGNORE)
+        self._maps["sessions"].update(_number(process.tgid), value)
 
-    def forget_processes(self) -> None:
-        """While no program followed exits, process ids may have been given anew: keep only what is surely ignored."""
+    def forget_processes(self, alive: Container[Identity]) -> None:
+        """While no program followed exits, process ids may have been given anew: keep only who is surely ignored."""
         sessions = self._maps["sessions"]
         for key in sessions.list_keys():
             _, _, start, _, flags = _SESSION.unpack(sessions.lookup(key) or bytes(_SESSION.size))
-            try:
-                kept = bool(flags & _SESSION_IGNORE) and process_start(int.from_bytes(key, "little")) == start
-            except ProcessLookupError:
-                kept = False
-            if not kept:
+            if not flags & _SESSION_IGNORE or Identity(int.from_bytes(key, "little"), start) not in alive:
                 sessions.delete(key)
 
     def counters(self) -> Counters:
@@ -182,15 +180,6 @@ class KernelMaps:
 
     def _state(self) -> tuple[int, ...]:
         return _STATE.unpack(self._maps["state"].lookup(_ZERO) or bytes(_STATE.size))
-
-
-def process_start(tgid: int) -> int:
-    """Boot time of a process's start, ns, as coarse as proc(5) tells it; raises ProcessLookupError."""
-    try:
-        after_name = Path(f"/proc/{tgid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        raise ProcessLookupError(f"there is no process {tgid}") from None
-    return int(after_name[19]) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
 
 def _number(value: int) -> bytes:

@@ -54,7 +54,9 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_program__pin": (c_int, [c_void_p, c_char_p]),
     "bpf_link__pin": (c_int, [c_void_p, c_char_p]),
+    "bpf_link__fd": (c_int, [c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
+    "bpf_iter_create": (c_int, [c_int]),
     "bpf_obj_get": (c_int, [c_char_p]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, POINTER(c_uint32)]),
     "bpf_obj_pin": (c_int, [c_int, c_char_p]),
@@ -175,6 +177,12 @@ class Link:
 
     def pin(self, path: Path) -> None:
         _check(library().bpf_link__pin(self._handle, os.fsencode(path)), f"pin {path}")
+
+    def iterate(self) -> bytes:
+        """All that an iterator's program writes; raises OSError."""
+        fd = _check(library().bpf_iter_create(library().bpf_link__fd(self._handle)), "iterate")
+        with open(fd, "rb") as output:
+            return output.read()
 
     def close(self) -> None:
         library().bpf_link__destroy(self._handle)

@@ -94,6 +94,17 @@ class CoreLoader:
                     handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
                 handlers.close()
 
+    def attach_iterator(self, name: str, program: str) -> libbpf.Link:
+        """An iterator's link, for the caller to close; raises LoadRefused."""
+        try:
+            with self._open(name) as opened:
+                opened.load()
+                return next(each for each in opened.programs() if each.name == program).attach()
+        except OSError as error:
+            raise LoadRefused(
+                f"The iterator {program} is refused ({libbpf.explanation(str(error))}): run `podcorder doctor`."
+            ) from None
+
     def try_rung(self, rung: Rung) -> None:
         try:
             with self._open(rung.object) as opened:

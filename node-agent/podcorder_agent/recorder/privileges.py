@@ -51,6 +51,18 @@ def require_privileges() -> None:
         raise NotPrivileged("Recording needs CAP_BPF and CAP_PERFMON: run as root.")
 
 
+def join_group(group: int) -> None:
+    """Be a member of a group: a member may give it files without CAP_CHOWN. Raises NotPrivileged."""
+    if group in (os.getegid(), *os.getgroups()):
+        return
+    try:
+        os.setgroups([group])
+    except PermissionError:
+        raise NotPrivileged(
+            f"The journal cannot be given to group {group}: run as root, or as its member (a pod's supplementalGroups)."
+        ) from None
+
+
 def drop_privileges() -> None:
     """Keep CAP_BPF and CAP_PERFMON alone, for good: effective, permitted, bounding; nothing inheritable or ambient."""
     for number in range(_CAP_LAST + 1):

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from podcorder_agent.errors import PodcorderError
-from podcorder_agent.mounts import mount_points
+from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.cgroups import cgroup_mount
 from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
 from podcorder_agent.recorder.ladders import LADDERS
 from podcorder_agent.recorder.loaders import CoreLoader, RungRefused
@@ -77,7 +76,7 @@ def check_machine() -> list[Check]:
     """Privileges, kernel, BTF, mounts and library."""
     release = os.uname().release
     kernel = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
-    unified = cgroup_mount()
+    unified = cgroup2_mount()
     try:
         library = libbpf.version()
         library_remedy = ""

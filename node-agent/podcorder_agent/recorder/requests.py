@@ -12,6 +12,7 @@ from podcorder_agent.journal import FrameKind, Position
 from podcorder_agent.recorder.cgroups import find_cgroup, walk_cgroups
 from podcorder_agent.recorder.classes import event_bits
 from podcorder_agent.recorder.filters import compile_settings
+from podcorder_agent.recorder.identities import Identities, Identity
 from podcorder_agent.recorder.recorder import Recorder
 
 COMMAND = "Command"
@@ -21,11 +22,12 @@ COMMAND = "Command"
 class RequestHandler:
     """Acts on requests, in the order they come; each that matters is in the journal before it is acted on."""
 
-    def __init__(self, recorder: Recorder, cgroup_root: Path | None, identity: Message) -> None:
-        """`identity`: the fields boot_id, generation and node of the reply to `hello`."""
+    def __init__(self, recorder: Recorder, cgroup_root: Path | None, identities: Identities, greeting: Message) -> None:
+        """`greeting`: the fields boot_id, generation and node of the reply to `hello`."""
         self._recorder = recorder
         self._cgroup_root = cgroup_root
-        self._identity = identity
+        self._identities = identities
+        self._greeting = greeting
         self._actions: dict[str, Callable[[Message], Message]] = {
             "hello": self._hello,
             "configure": self._configure,
@@ -46,7 +48,11 @@ class RequestHandler:
             if kind == "configure":
                 compile_settings(request["slot"], request.get("settings"))  # refused before it is written down
             if kind in ("select", "exclude") and self._cgroup_root is None:
-                raise MessageError("no cgroup2 hierarchy is mounted: mount one and start the recorder again")
+                raise MessageError(
+                    "the whole cgroup2 tree is mounted nowhere here: mount it and start the recorder again"
+                )
+            if kind == "ignore":  # the journal has the number that its records have
+                request = {**request, **self._identities.find(request["tgid"])._asdict()}
             if kind in JOURNALED:
                 self._recorder.append_json(FrameKind.REQUEST, {"number": number, "peer_uid": uid, "request": request})
             return self._actions[kind](request)
@@ -58,7 +64,7 @@ class RequestHandler:
             raise MessageError(f"the kernel refused: {error.strerror or error}") from None
 
     def _hello(self, request: Message) -> Message:
-        return {**self._identity, "position": str(self._recorder.journal.position)}
+        return {**self._greeting, "position": str(self._recorder.journal.position)}
 
     def _configure(self, request: Message) -> Message:
         self._recorder.maps.set_slot(request["slot"], compile_settings(request["slot"], request.get("settings")))
@@ -96,7 +102,7 @@ class RequestHandler:
         return {"cgroups": count}
 
     def _ignore(self, request: Message) -> Message:
-        self._recorder.maps.ignore(request["tgid"])
+        self._recorder.maps.ignore(Identity(request["tgid"], request["start"]))
         return {}
 
     def _fact(self, request: Message) -> Message:

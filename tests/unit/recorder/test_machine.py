@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podcorder_agent.mounts import mount_points
+from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.cgroups import cgroup_mount, find_cgroup, walk_cgroups
+from podcorder_agent.recorder.cgroups import find_cgroup, walk_cgroups
 
 
-def test_unified_tree_is_found_beside_version_1(tmp_path: Path) -> None:
-    """On a hybrid machine the tree is at its own mount, and a space in a path is decoded."""
+def test_mounts_are_found_by_their_kind(tmp_path: Path) -> None:
+    """Mounts of another kind are passed over, and a space in a path is decoded."""
     mounts = tmp_path / "mounts"
-    mounts.write_text(
-        "tmpfs /sys/fs/cgroup tmpfs ro 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"
-        "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\nbpf /mnt/a\\040b bpf rw 0 0\n"
-    )
-    assert cgroup_mount(mounts) == Path("/sys/fs/cgroup/unified")
-    assert mount_points("bpf", mounts) == [Path("/mnt/a b")]
+    mounts.write_text("tmpfs /sys/fs tmpfs ro 0 0\nbpf /mnt/a\\040b bpf rw 0 0\nbpf /sys/fs/bpf bpf rw 0 0\n")
+    assert mount_points("bpf", mounts) == [Path("/mnt/a b"), Path("/sys/fs/bpf")]
+
+
+def test_the_whole_cgroup_tree_is_found_besides_a_part_of_it(tmp_path: Path) -> None:
+    """A container's own part of the tree and one that is gone are passed over; without the whole there is none."""
+    mounts = tmp_path / "mounts"
+    part = f"cgroup2 {tmp_path}/gone cgroup2 ro 0 0\ncgroup2 {tmp_path} cgroup2 ro 0 0\n"
+    mounts.write_text(part)
+    assert cgroup2_mount(mounts) is None
+    assert Path("/proc").stat().st_ino == 1, "/proc stands here for a tree's root, whose inode has the same number"
+    mounts.write_text(part + "cgroup2 /proc cgroup2 ro 0 0\n")
+    assert cgroup2_mount(mounts) == Path("/proc")
 
 
 def test_walk_acts_before_it_looks_for_children(tmp_path: Path) -> None:
