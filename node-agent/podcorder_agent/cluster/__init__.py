@@ -1,0 +1,1 @@
+"""The node's part of a cluster: its own pods and its own NodeRecordingConfig, followed and carried out."""

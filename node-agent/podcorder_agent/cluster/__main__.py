@@ -1,0 +1,98 @@
+"""`python -m podcorder_agent.cluster`: the exporter of a node in a cluster, which follows its pods and its config."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from podcorder_agent.cluster.api import Api
+from podcorder_agent.cluster.credentials import read_credentials
+from podcorder_agent.cluster.follower import Follower
+from podcorder_agent.cluster.leases import Heartbeat
+from podcorder_agent.cluster.states import Board
+from podcorder_agent.cluster.statuses import CONFIGS, StatusWriter
+from podcorder_agent.cluster.streams import Stream
+from podcorder_agent.control.client import SOCKET_NAME, ControlClient
+from podcorder_agent.delivery.__main__ import export
+from podcorder_agent.delivery.identities import forbid_new_privileges
+from podcorder_agent.errors import PodcorderError
+from podcorder_agent.machine import unified_mount
+
+PODS = "/api/v1/pods"
+CONTROL_TIMEOUT = 5.0
+JOIN_SECONDS = 2.0
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="podcorder-exporter",
+        description="Follow this node's pods and its NodeRecordingConfig, and deliver the journal as OTLP logs.",
+        epilog="The API server is reached as the pod's service account, or by KUBECONFIG. OTEL_EXPORTER_OTLP_*, "
+        "OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME mean what the OpenTelemetry specification says.",
+    )
+    parser.add_argument("--journal", type=Path, required=True, help="the journal's directory")
+    parser.add_argument(
+        "--node", default=os.environ.get("NODE_NAME", ""), help="name of this node in the cluster (default: $NODE_NAME)"
+    )
+    parser.add_argument(
+        "--namespace",
+        default=os.environ.get("POD_NAMESPACE", "podcorder"),
+        help="namespace of the agent's Lease (default: $POD_NAMESPACE, else podcorder)",
+    )
+    parser.add_argument("--to", metavar="URL|FILE", help="as of `python -m podcorder_agent.delivery`")
+    parser.add_argument("--user", type=int, metavar="UID", help="drop root's privileges and run as this uid")
+    parser.add_argument(
+        "--drain", type=float, default=10.0, metavar="SECONDS", help="for the rest at SIGTERM (default: 10)"
+    )
+    options = parser.parse_args(arguments)
+    if not options.node:
+        parser.error("the node's name is missing: give --node, or set NODE_NAME from spec.nodeName")
+    options.once = False
+    return options
+
+
+def follow(options: argparse.Namespace, stop: threading.Event) -> list[threading.Thread]:
+    """Start the threads that follow; they never end by themselves. Raises PodcorderError."""
+    api = Api(read_credentials(os.environ))
+    board = Board()
+    control = ControlClient(options.journal / SOCKET_NAME, f"follower-{os.getpid()}", timeout=CONTROL_TIMEOUT)
+    follower = Follower(options.journal, control, unified_mount(), board)
+    identity = os.environ.get("POD_NAME") or f"{options.node}-{os.getpid()}"
+    runs = {
+        "pods": Stream(api, PODS, f"spec.nodeName={options.node}", follower.tell_pods).run,
+        "config": Stream(api, CONFIGS, f"metadata.name={options.node}", follower.tell_config).run,
+        "follower": follower.run,
+        "status": StatusWriter(api, options.node, board).run,
+        "heartbeat": Heartbeat(api, options.namespace, options.node, identity).run,
+    }
+    # A watch may be in the middle of its silence: nobody waits for it at the end.
+    threads = [threading.Thread(target=run, args=(stop,), name=name, daemon=True) for name, run in runs.items()]
+    for each in threads:
+        each.start()
+    return threads
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Follow and export, and say in one sentence what went wrong."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(format="podcorder-exporter: %(message)s", level=logging.WARNING)
+    stop = threading.Event()
+    try:
+        forbid_new_privileges()  # holds for the calling thread and those it starts
+        follow(options, stop)
+        export(options)
+    except PodcorderError as error:
+        print(f"podcorder-exporter: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        stop.set()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

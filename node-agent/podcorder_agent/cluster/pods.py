@@ -1,0 +1,168 @@
+"""Pods as the API server tells of them, reduced to what matching and attribution need.
+
+Nothing an object holds makes this raise: what is not as it should be is left out, and everything is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+MOST_CONTAINERS = 256
+MOST_TEXT = 1024
+"""Characters of an argument, an image's name, ...; an argument vector with a longer one is left out."""
+MOST_ARGUMENTS = 64
+
+_MIRROR = "kubernetes.io/config.mirror"
+"""Of a static pod: the uid by which the kubelet knows it, and its cgroup is called (kubelet's pod config)."""
+_TEMPLATE_HASH = "pod-template-hash"
+_SCHEDULED_JOB = re.compile(r"(?P<name>.+)-(?P<minutes>[0-9]{8,10})")
+_LATEST_START = 7 * 86400
+"""Seconds that a CronJob's run is believed to be late; more, and the number in a Job's name means something else."""
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS = ("postStart", "preStop")
+_ENDED = ("Succeeded", "Failed")
+
+
+class ContainerType(StrEnum):
+    """Which list of the pod's spec a container stands in."""
+
+    INIT = "initContainers"
+    MAIN = "containers"
+    EPHEMERAL = "ephemeralContainers"
+
+    @property
+    def statuses(self) -> str:
+        """The list of the pod's status with the containers of this type."""
+        return {"initContainers": "initContainerStatuses", "containers": "containerStatuses"}.get(
+            self.value, "ephemeralContainerStatuses"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """One container of a pod."""
+
+    name: str
+    type: ContainerType
+    image: str = ""
+    probes: tuple[tuple[str, ...], ...] = ()
+    """Argument vectors of its exec probes and lifecycle hooks."""
+    ids: frozenset[str] = frozenset()
+    """Without the runtime's name; after a restart the earlier one too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The workload that a pod belongs to."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """One pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    cgroup_uid: str
+    """By which its cgroup is called: another one for static pods."""
+    labels: tuple[tuple[str, str], ...] = ()
+    owner: Owner | None = None
+    ended: bool = False
+    """Whether none of its containers runs any more, nor will."""
+    containers: tuple[ContainerFacts, ...] = ()
+
+    def find(self, container_id: str) -> ContainerFacts | None:
+        """The container that has this id."""
+        return next((each for each in self.containers if container_id in each.ids), None)
+
+
+def read_pod(raw: dict[str, Any]) -> PodFacts | None:
+    """The facts; None of what has no name or uid."""
+    metadata, spec, status = _mapping(raw, "metadata"), _mapping(raw, "spec"), _mapping(raw, "status")
+    namespace, name, uid = _text(metadata, "namespace"), _text(metadata, "name"), _text(metadata, "uid")
+    if not (namespace and name and uid):
+        return None
+    labels = {key: value for key, value in _mapping(metadata, "labels").items() if isinstance(value, str)}
+    return PodFacts(
+        namespace,
+        name,
+        uid,
+        _text(_mapping(metadata, "annotations"), _MIRROR) or uid,
+        tuple(sorted(labels.items())),
+        _find_owner(metadata, labels),
+        _text(status, "phase") in _ENDED,
+        tuple(_read_container(each, kind, status) for kind in ContainerType for each in _mappings(spec, kind.value))[
+            :MOST_CONTAINERS
+        ],
+    )
+
+
+def _read_container(raw: dict[str, Any], kind: ContainerType, status: dict[str, Any]) -> ContainerFacts:
+    name = _text(raw, "name")
+    ids = set()
+    for each in _mappings(status, kind.statuses):
+        if _text(each, "name") == name:
+            state, last = _mapping(each, "state"), _mapping(each, "lastState")
+            holders = (each, _mapping(state, "terminated"), _mapping(last, "terminated"))
+            ids |= {_text(holder, "containerID").rpartition("://")[2] for holder in holders}
+    return ContainerFacts(name, kind, _text(raw, "image"), _find_probes(raw), frozenset(ids - {""}))
+
+
+def _find_probes(raw: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    handlers = [_mapping(raw, each) for each in _PROBES]
+    handlers += [_mapping(_mapping(raw, "lifecycle"), each) for each in _HOOKS]
+    found = []
+    for handler in handlers:
+        command = _mapping(handler, "exec").get("command")
+        if (
+            isinstance(command, list)
+            and 0 < len(command) <= MOST_ARGUMENTS
+            and all(isinstance(each, str) and len(each) <= MOST_TEXT for each in command)
+        ):
+            found.append(tuple(command))
+    return tuple(dict.fromkeys(found))
+
+
+def _find_owner(metadata: dict[str, Any], labels: dict[str, str]) -> Owner | None:
+    """The controller; a ReplicaSet's Deployment and a Job's CronJob by how their controllers name what they make."""
+    for each in _mappings(metadata, "ownerReferences"):
+        if each.get("controller") is True and (kind := _text(each, "kind")) and (name := _text(each, "name")):
+            template = labels.get(_TEMPLATE_HASH)
+            if kind == "ReplicaSet" and template and name.endswith(f"-{template}") and len(name) > len(template) + 1:
+                return Owner("Deployment", name.removesuffix(f"-{template}"))
+            if kind == "Job" and (cron := _find_cron_job(name, _text(metadata, "creationTimestamp"))):
+                return Owner("CronJob", cron)
+            return Owner(kind, name)
+    return None
+
+
+def _find_cron_job(job: str, created: str) -> str:
+    """A CronJob calls its Job by the minute for which it was scheduled, counted from 1970."""
+    found = _SCHEDULED_JOB.fullmatch(job)
+    try:
+        moment = datetime.fromisoformat(created).timestamp()
+    except ValueError:
+        return ""
+    return found["name"] if found and 0 <= moment - int(found["minutes"]) * 60 <= _LATEST_START else ""
+
+
+def _mapping(raw: dict[str, Any], field: str) -> dict[str, Any]:
+    value = raw.get(field)
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(raw: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    value = raw.get(field)
+    return [each for each in value if isinstance(each, dict)][:MOST_CONTAINERS] if isinstance(value, list) else []
+
+
+def _text(raw: dict[str, Any], field: str) -> str:
+    value = raw.get(field)
+    return value[:MOST_TEXT] if isinstance(value, str) else ""

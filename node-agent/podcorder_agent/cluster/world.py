@@ -1,0 +1,103 @@
+"""What the API server has told: the node's pods, those gone a short while ago too, and its config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from podcorder_agent.cluster.configs import Config, read_config
+from podcorder_agent.cluster.pods import PodFacts, read_pod
+from podcorder_agent.cluster.streams import Change, Drop, Key, Listed, Put
+
+MOST_GONE = 1024
+"""Deleted pods that are remembered: cgroups and records of theirs may still be on their way."""
+
+
+class Pods:
+    """By the uid that the kubelet calls a pod's cgroup."""
+
+    def __init__(self) -> None:
+        self.synced = False
+        """Whether all were listed at least once."""
+        self.changed: set[str] = set()
+        """Uids whose facts have changed; whoever looks empties it."""
+        self._known: dict[str, PodFacts] = {}
+        self._names: dict[Key, str] = {}
+        """Of those that are there."""
+        self._gone: dict[str, None] = {}
+
+    def find(self, cgroup_uid: str) -> PodFacts | None:
+        return self._known.get(cgroup_uid)
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """With pods that have not ended, sorted."""
+        there = (self._known[uid] for uid in self._names.values())
+        return tuple(sorted({pod.namespace for pod in there if not pod.ended}))
+
+    def take(self, change: Change) -> None:
+        match change:
+            case Put(raw):
+                self._put(raw)
+            case Drop(key):
+                self._drop(key)
+            case Listed(keys):
+                for key in self._names.keys() - keys:
+                    self._drop(key)
+                self.synced = True
+
+    def _put(self, raw: dict[str, Any]) -> None:
+        pod = read_pod(raw)
+        if pod is None:
+            return
+        uid = pod.cgroup_uid
+        key = pod.namespace, pod.name
+        if self._names.get(key, uid) != uid:
+            self._drop(key)  # one of the same name came after it
+        if self._known.get(uid) != pod:
+            self.changed.add(uid)
+        self._known[uid] = pod
+        self._names[key] = uid
+        self._gone.pop(uid, None)
+
+    def _drop(self, key: Key) -> None:
+        uid = self._names.pop(key, None)
+        if uid is not None:
+            self._gone[uid] = None
+            if len(self._gone) > MOST_GONE:
+                oldest = next(iter(self._gone))
+                del self._gone[oldest], self._known[oldest]
+
+
+class ConfigHolder:
+    """The node's config; one that is deleted asks for nothing."""
+
+    def __init__(self) -> None:
+        self.synced = False
+        """Whether it was looked for at least once."""
+        self.changed = False
+        """Whoever looks takes it back."""
+        self.config = Config()
+        self.reported: tuple[str, ...] | None = None
+        """The namespaces of the status that is stored."""
+
+    def take(self, change: Change) -> None:
+        match change:
+            case Put(raw):
+                self._set(read_config(raw))
+                self.reported = _reported(raw)
+            case Drop():
+                self._set(Config())
+            case Listed(keys):
+                if not keys:
+                    self._set(Config())
+                self.synced = True
+
+    def _set(self, config: Config) -> None:
+        self.changed |= config != self.config
+        self.config = config
+
+
+def _reported(raw: dict[str, Any]) -> tuple[str, ...]:
+    status = raw.get("status")
+    namespaces = status.get("namespaces") if isinstance(status, dict) else None
+    return tuple(each for each in namespaces if isinstance(each, str)) if isinstance(namespaces, list) else ()
