@@ -146,6 +146,20 @@ class Api:
             body=_complete(resource, body) | {"metadata": metadata},
         )
 
+    async def merge(
+        self, resource: Resource, name: str, change: dict[str, Any], *, namespace: str = "", subresource: str = ""
+    ) -> dict[str, Any]:
+        """Merge patch, for objects that cannot be applied to: those whose types are not the schema's. Returns the
+        stored object."""
+        return await self._request_json(
+            "patch",
+            resource,
+            resource.path(name, namespace=namespace, subresource=subresource),
+            query={"fieldManager": FIELD_MANAGER},
+            headers={"Content-Type": "application/merge-patch+json"},
+            body=change,
+        )
+
     async def delete(self, resource: Resource, name: str, *, namespace: str = "", uid: str = "") -> None:
         """Deletes the object, with a `uid` only the one that has it; that it is gone already is fine."""
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}

@@ -44,6 +44,8 @@ class StatusWriter:
         self._not_before: dict[PolicyKey, float] = {}
         """The same for policies that were written or failed lately."""
         self._failures: dict[PolicyKey, Backoff] = {}
+        self._unwritable: dict[PolicyKey, tuple[str, int]] = {}
+        """uid and generation of policies whose refused status was told by an Event."""
         self._reported: set[str] = set()
         metrics.observe_queue("status", lambda: len(self._waiting))
         metrics.observe_policies(self._count_states)
@@ -106,16 +108,29 @@ class StatusWriter:
         status = make_status(policy, self._world.tally(policy.key), self._world.partners(policy.key), now)
         if is_stored(status, policy.status):
             return "unchanged"
-        # The uid keeps the status from one of the same name that came after it.
-        body: dict[str, Any] = {"metadata": {"uid": policy.uid}, "status": status}
-        await self._api.apply(
-            policy.key.resource, policy.key.name, body, namespace=policy.key.namespace, subresource="status"
-        )
+        try:
+            await self._store(policy, status)
+        except Refused:
+            # To some objects that no schema takes the API server lets nobody write a status: the Event is all there is.
+            if self._unwritable.get(policy.key) != (policy.uid, policy.generation):
+                self._unwritable[policy.key] = (policy.uid, policy.generation)
+                await self._tell(policy, status, now)
+            raise
         self._gate.succeed()
         self._not_before[policy.key] = asyncio.get_running_loop().time() + self._policy_seconds
+        await self._tell(policy, status, now)
+        return "written"
+
+    async def _store(self, policy: Policy, status: dict[str, Any]) -> None:
+        # An invalid spec may be of types that server-side apply cannot read; a merge looks at what it changes.
+        write = self._api.merge if policy.problem else self._api.apply
+        # The uid keeps the status from one of the same name that came after it.
+        body: dict[str, Any] = {"metadata": {"uid": policy.uid}, "status": status}
+        await write(policy.key.resource, policy.key.name, body, namespace=policy.key.namespace, subresource="status")
+
+    async def _tell(self, policy: Policy, status: dict[str, Any], now: str) -> None:
         for notice in self._notices.choose(policy, status):
             await post(self._api, policy, notice, now)
-        return "written"
 
     def _put_off(self, key: PolicyKey, error: ApiError | None) -> None:
         backoff = self._failures.setdefault(key, Backoff(self._policy_seconds, LONGEST_WAIT))
@@ -137,4 +152,5 @@ class StatusWriter:
     def _forget(self, key: PolicyKey) -> None:
         self._not_before.pop(key, None)
         self._failures.pop(key, None)
+        self._unwritable.pop(key, None)
         self._notices.forget(key)

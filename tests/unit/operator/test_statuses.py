@@ -137,6 +137,22 @@ def test_refused_status_holds_up_no_other() -> None:
     play(test)
 
 
+def test_refused_status_is_told_by_an_event() -> None:
+    """Where the API server lets nobody write an invalid policy's status, one Event says what it would."""
+
+    async def test(run: Writing) -> None:
+        async def refuse(_: web.Request) -> web.StreamResponse:
+            return status(422, "Invalid", "no such types")
+
+        run.server.scripts["patch"].extend([refuse] * 3)
+        run.put(POLICIES, "exec", "shop", spec=WRONG)
+        async with leading(run):
+            await run.until(lambda: not run.server.scripts["patch"])
+            assert read_events(run) == [("Warning", "Invalid")]
+
+    play(test)
+
+
 def test_nothing_is_said_before_all_is_resolved() -> None:
     """Before every config was resolved once no status is written: what is left out is not known yet."""
 
