@@ -106,6 +106,15 @@ cluster-up: setup cluster ## Start a Kubernetes of one node, or NODES=0 without,
 cluster-down: ## End what cluster-up started
 	@[[ ! -e build/cluster ]] || PYTHONPATH=tests $(BIN)/python -m cluster down build/cluster
 
+.PHONY: images
+images: setup ## Make the container images and their SBOMs, or ARCHITECTURES='amd64 arm64'
+	@PYTHONPATH=deploy $(BIN)/python -m images $(if $(APT_SOURCES),--sources $(APT_SOURCES)) build \
+		$(foreach architecture,$(ARCHITECTURES),--architecture $(architecture))
+
+.PHONY: pin-images
+pin-images: setup ## Pin the images' Debian packages anew
+	@PYTHONPATH=deploy $(BIN)/python -m images $(if $(APT_SOURCES),--sources $(APT_SOURCES)) pin
+
 .PHONY: lint
 lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/ruff check --quiet .
@@ -132,13 +141,18 @@ bench: setup collector root ## Measure what recording costs (as root)
 	@$(BIN)/python -m benchmarks
 
 PIP_TOOLS := 7.6.2
+PIP_COMPILE := env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 .PHONY: requirements
 requirements: ## Pin the dependencies of pyproject.toml anew, with hashes
 	@[[ -x build/pip-tools/bin/pip-compile ]] || $(PYTHON) -m venv build/pip-tools
 	@build/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools==$(PIP_TOOLS)
-	@env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
-		--strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable \
-		--extra agent --extra grpc --extra operator --extra test --output-file requirements/development.txt pyproject.toml
+	@$(PIP_COMPILE) --build-deps-for editable --extra agent --extra grpc --extra operator --extra test \
+		--output-file requirements/development.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements/development.txt --extra agent --extra grpc \
+		--output-file requirements/agent.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements/development.txt --extra operator \
+		--output-file requirements/operator.txt pyproject.toml
 
 .PHONY: clean
 clean: cluster-down ## Remove all that was built

@@ -1,0 +1,135 @@
+"""What is in each image, and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REGISTRY = "podcorder.dev"
+"""First part of the images' names."""
+ARCHITECTURES = ("amd64", "arm64")
+"""By the names that Debian and OCI share."""
+PYTHON = "3.11"
+"""Debian 12's."""
+USER = 61110
+"""User and group of whatever the manifest gives no other user to; the exporter's."""
+
+_COMMON_PACKAGES = (
+    "base-files",
+    "ca-certificates",
+    "gcc-12-base",  # the licence of libgcc-s1
+    "libbz2-1.0",
+    "libc6",
+    "libcrypt1",
+    "libexpat1",
+    "libffi8",
+    "libgcc-s1",
+    "liblzma5",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libssl3",
+    "libstdc++6",
+    "libuuid1",
+    "media-types",
+    "python3.11-minimal",
+    "zlib1g",
+)
+
+_COMMON_UNNEEDED = (
+    # Documentation, but no licence.
+    "usr/share/doc/*/[!c]*",
+    "usr/share/doc/*/c[!o]*",
+    "usr/share/doc-base/*",
+    "usr/share/info/*",
+    "usr/share/lintian/*",
+    "usr/share/locale/*",
+    "usr/share/man/*",
+    "usr/share/binfmts/*",
+    # Nobody logs in, boots or administers.
+    "boot",
+    "etc/ca-certificates",
+    "etc/ca-certificates/*",
+    "etc/default",
+    "etc/dpkg",
+    "etc/dpkg/*",
+    "etc/issue*",
+    "etc/profile.d",
+    "etc/skel",
+    "etc/update-motd.d",
+    "etc/update-motd.d/*",
+    "home",
+    "usr/games",
+    "usr/include",
+    "usr/sbin/*",
+    "usr/share/base-files/*",
+    "usr/share/gdb/*",
+    "usr/src",
+    "var/backups",
+    # Python has its own character sets.
+    "usr/lib/*/gconv/*",
+    "usr/lib/*/audit/*",
+    # Modules whose libraries are not there: databases, terminals, NIS.
+    "usr/lib/python3.11/lib-dynload/_curses*",
+    "usr/lib/python3.11/lib-dynload/_dbm*",
+    "usr/lib/python3.11/lib-dynload/_sqlite3*",
+    "usr/lib/python3.11/lib-dynload/nis*",
+    "usr/lib/python3.11/lib-dynload/readline*",
+    "usr/lib/python3.11/curses/*",
+    "usr/lib/python3.11/dbm/*",
+    "usr/lib/python3.11/sqlite3/*",
+    # What only developers use.
+    "usr/lib/python3.11/pydoc_data/*",
+    "usr/lib/python3.11/test/*",
+    "usr/lib/python3.11/turtle.py",
+    "usr/lib/python3.11/venv/*",
+    "usr/lib/python3.11/lib-dynload/_test*",
+    "usr/lib/python3.11/lib-dynload/_ctypes_test*",
+    "usr/lib/python3.11/lib-dynload/xxlimited*",
+    "usr/local/lib/python3.11/dist-packages/*.pyi",
+    "usr/local/lib/python3.11/dist-packages/*/tests/*",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One image. Patterns are of `fnmatch`, for whole paths without the first slash."""
+
+    name: str
+    description: str
+    packages: tuple[str, ...]
+    """Debian packages, all of them: what these depend on is named as well, or left out on purpose."""
+    requirements: str
+    """File in requirements/ that pins what comes from PyPI."""
+    script: str
+    """The one command of the project that is on the PATH."""
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    unneeded: tuple[str, ...]
+    uncompiled: tuple[str, ...] = ()
+    """Python sources without bytecode, because they are not loaded."""
+
+
+AGENT = Recipe(
+    name="podcorder-agent",
+    description="The recorder and the exporter of one node",
+    packages=(*_COMMON_PACKAGES, "libbpf1", "libelf1"),
+    requirements="agent.txt",
+    script="podcorder",
+    entrypoint=(),
+    command=("podcorder", "--help"),
+    unneeded=(*_COMMON_UNNEEDED, "usr/local/lib/python3.11/dist-packages/podcorder_operator/*"),
+)
+OPERATOR = Recipe(
+    name="podcorder-operator",
+    description="The operator, which says what each node records",
+    packages=_COMMON_PACKAGES,
+    requirements="operator.txt",
+    script="podcorder-operator",
+    entrypoint=("podcorder-operator",),
+    command=(),
+    unneeded=(*_COMMON_UNNEEDED, "usr/local/lib/python3.11/dist-packages/podcorder_agent/*"),
+    uncompiled=(
+        "usr/local/lib/python3.11/dist-packages/kubernetes/*/api/*",
+        "usr/local/lib/python3.11/dist-packages/kubernetes/*/models/*",
+    ),
+)
+RECIPES = {recipe.name: recipe for recipe in (AGENT, OPERATOR)}
