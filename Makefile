@@ -140,6 +140,10 @@ generate: setup ## Write the generated files anew
 bench: setup collector root ## Measure what recording costs (as root)
 	@$(BIN)/python -m benchmarks
 
+.PHONY: bench-operator
+bench-operator: setup cluster root ## Measure the operator with 2,000 nodes (as root)
+	@$(BIN)/python -m benchmarks.operator_scale
+
 PIP_TOOLS := 7.6.2
 PIP_COMPILE := env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links

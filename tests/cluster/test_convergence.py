@@ -229,7 +229,7 @@ def test_random_worlds_converge(installation: Installation, client: ApiClient, s
     operator = installation.start_operator()
     with ConfigHistory(installation.new_client()) as history:
         world.populate()
-        for number in range(12):
+        for number in range(8):
             ending = random.choice((None, None, operator.terminate, operator.kill))
             for _ in range(random.randint(1, 12)):
                 world.step()
