@@ -18,7 +18,8 @@ from fixtures.recordings import mount_bpffs, temporary_directory
 
 from podcorder_agent.delivery.renderings import render
 from podcorder_agent.interpreter import Interpreter
-from podcorder_agent.interpreter.events import Event, FileOpen, ProcessExec, RecordingGap, SessionEnd, SessionKind
+from podcorder_agent.interpreter.events import Event, FileOpen, ProcessExec, RecordingGap, SessionEnd
+from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal import Reader
 
 POLICY = """\

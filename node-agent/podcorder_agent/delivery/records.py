@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 from podcorder_agent.delivery import renderings
 from podcorder_agent.delivery.opens import make_open_encoder
 from podcorder_agent.interpreter import events
-from podcorder_agent.interpreter.events import Container, Event, Process, Session
+from podcorder_agent.interpreter.events import Event
+from podcorder_agent.interpreter.subjects import Container, Pod, Process, Session
 
 INFO, WARN, ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
 """Severity numbers and texts of the OpenTelemetry log data model."""
@@ -103,7 +104,8 @@ class Encoder:
         self._tables: dict[str, Table | Lists] = {}
         self._of_process = self._attributes(Process)
         self._of_session = self._attributes(Session)
-        self._of_container = self._attributes(Container)
+        self._attributes_of_container = self._attributes(Container)
+        self._of_pod = self._attributes(Pod)
         self._templates = {each: self._template(each) for each in events.EVENTS}
         self._encode_open = make_open_encoder(
             self._templates[events.FileOpen].head,
@@ -188,6 +190,11 @@ class Encoder:
                 self.codec.ending(_read_id(session.id), _read_id(process.span_id)),
             )
         )
+
+    def _of_container(self, container: Container) -> Iterator[bytes]:
+        yield from self._attributes_of_container(container)
+        if container.pod is not None:
+            yield from self._of_pod(container.pod)
 
     def _orphan(self, event: Event) -> bytes:
         ending = self.codec.ending(b"", b"")

@@ -126,7 +126,7 @@ def _datagram(event: events.NetworkDatagram) -> str:
 def _container(word: str) -> Callable[[events.ContainerEvent], str]:
     def rendering(event: events.ContainerEvent) -> str:
         found = event.container
-        return f"container {word} {'?' if found is None else _own(found.name or found.id or found.path)}"
+        return f"container {word} {'?' if found is None else _own(found.title)}"
 
     return rendering
 

@@ -18,14 +18,12 @@ from podcorder_agent import __version__
 from podcorder_agent.delivery.resources import SCOPE
 from podcorder_agent.interpreter.events import (
     Event,
-    Process,
     ProcessExit,
     ProcessFork,
-    Session,
     SessionEnd,
-    SessionKind,
     SessionStart,
 )
+from podcorder_agent.interpreter.subjects import Process, Session, SessionKind
 
 MOST_SPANS = 1000
 """Spans of a session; further processes have none."""

@@ -19,12 +19,12 @@ from podcorder_agent.interpreter.events import (
     NetworkDatagram,
     NetworkEvent,
     NetworkListen,
-    Process,
     ProcessExec,
     ProcessExecFailed,
     ProcessExit,
     ProcessFork,
 )
+from podcorder_agent.interpreter.probes import Program
 from podcorder_agent.interpreter.records import (
     FIXED_SIZES,
     KEY,
@@ -37,6 +37,7 @@ from podcorder_agent.interpreter.records import (
 )
 from podcorder_agent.interpreter.redaction import Redaction
 from podcorder_agent.interpreter.sessions import Cause, Sessions
+from podcorder_agent.interpreter.subjects import Process, SessionKind
 from podcorder_agent.interpreter.vocabulary import (
     Vocabulary,
     describe_address,
@@ -80,11 +81,11 @@ class Decoder:
     """Decodes records into a list of events. All methods take (fields, payload, offset of the ring's header, record id,
     clock anchor, events)."""
 
-    def __init__(self, sessions: Sessions, redaction_of: Callable[[int], Redaction]) -> None:
+    def __init__(self, sessions: Sessions, redaction_of: Callable[[int, SessionKind], Redaction]) -> None:
         self.sessions = sessions
         self.processes = sessions.processes
         self.redaction_of = redaction_of
-        """By slot."""
+        """By slot and kind of session."""
         self.flags = Vocabulary(name_flags)
         self.comms = Vocabulary(trim_comm)
         self.opens = Vocabulary(describe_open)
@@ -106,9 +107,11 @@ class Decoder:
             RecordClass.DATAGRAM: self.datagram,
         }
 
-    def _meet(self, fields: Fields, identity: str, anchor: int, events: list[Event]) -> Process:
+    def _meet(
+        self, fields: Fields, identity: str, anchor: int, events: list[Event], program: Program | None = None
+    ) -> Process:
         _, _, flags, _, _, time, key, _, ppid, _, _, _, slot, _ = fields[:14]
-        return self.sessions.meet(key, slot, ppid, flags, Cause(identity, time + anchor, anchor), events)
+        return self.sessions.meet(key, slot, ppid, flags, Cause(identity, time + anchor, anchor), events, program)
 
     def open(
         self, fields: Fields, payload: bytes, offset: int, identity: str, anchor: int, events: list[Event]
@@ -172,16 +175,18 @@ class Decoder:
         if cwd_end + argv_length - offset - (_EXEC_TAIL - _EXEC_SIZE) > fields[3]:
             return False
         argv = payload[cwd_end : cwd_end + argv_length]
-        arguments, redacted = self.redaction_of(fields[SLOT]).apply(argv, split_argv(argv))
+        filename = payload[path_end:filename_end] or None
         process = self.processes.get(key)
         new = process is None
         if process is None:
-            process = self._meet(fields, identity, anchor, events)
+            program = Program(argv, argv_total, filename or b"", exec_flags & _SCRIPT != 0, tty != 0)
+            process = self._meet(fields, identity, anchor, events, program)
             new = key in self.processes and process.revision == 0
+        redaction = self.redaction_of(fields[SLOT], process.session.kind)
+        arguments, redacted = redaction.apply(argv, split_argv(argv))
         executable = payload[path_end - path_length : path_end] or None
         cwd = payload[interpreter_end:cwd_end] or None
         process = self.sessions.execute(key, process, executable, cwd, arguments, new)
-        filename = payload[path_end:filename_end] or None
         interpreter = payload[filename_end:interpreter_end] or None
         events.append(
             ProcessExec(
@@ -218,7 +223,8 @@ class Decoder:
         filename_end = start + filename_length
         argv = payload[filename_end : filename_end + argv_length]
         event = ProcessExecFailed(*self._common(fields, process, identity, anchor, _UNSETTLED))
-        event.arguments, redacted = self.redaction_of(fields[SLOT]).apply(argv, split_argv(argv))
+        redaction = self.redaction_of(fields[SLOT], process.session.kind)
+        event.arguments, redacted = redaction.apply(argv, split_argv(argv))
         event.argc, event.redacted = argc, redacted or None
         event.filename, event.error = payload[start:filename_end] or None, self.errors[result]
         events.append(event)

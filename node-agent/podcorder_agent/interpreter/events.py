@@ -7,78 +7,11 @@ Text that comes from the kernel stays `bytes`: whether it is UTF-8 is the encode
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from enum import StrEnum
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from podcorder_agent.classes import RecordClass
-
-
-class SessionKind(StrEnum):
-    """What began a session (design, section 3)."""
-
-    COMMAND = "Command"
-    CONTAINER = "Container"
-    SETUP = "Setup"
-    """A container runtime at work inside, before the first exec of what it starts."""
-    EXEC = "Exec"
-    DEBUG = "Debug"
-    PROBE = "Probe"
-    HOST = "Host"
-
-
-def attribute(name: str, meaning: str, *, default: Any = None) -> Any:
-    """A dataclass field that is exported as the attribute `name`; None is left out."""
-    return field(default=default, metadata={"attribute": name, "meaning": meaning})
-
-
-@dataclass(slots=True, eq=False)
-class Container:
-    """A selected cgroup subtree: a container, or the cgroup `podcorder record` made."""
-
-    cgroup_id: int
-    path: str
-    id: str | None = attribute("container.id", "The container's id as its runtime knows it.")
-    runtime: str | None = attribute("container.runtime.name", "The runtime that made the container.")
-    name: str | None = attribute("container.name", "The container's name, where the runtime told one.")
-    policy: str | None = attribute("podcorder.policy", "The policy that selected it.")
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """A tree of processes with one root."""
-
-    container: Container
-    root_tgid: int
-    root_start: int
-    """Boot time of the root's start, or of its first exec inside a container, ns."""
-    id: str = attribute("podcorder.session.id", "The session: 32 hexadecimal digits, also its trace id.", default="")
-    kind: SessionKind = attribute("podcorder.session.kind", "What began the session.", default=SessionKind.CONTAINER)
-    partial: bool = False
-    """Older than its selection: what it did before is not known."""
-    processes: int = 0
-    """Processes alive."""
-
-
-@dataclass(slots=True, eq=False)
-class Process:
-    """A process as it was at the events that share this object: an exec puts a new one in its place, one `revision`
-    higher, so that events before it keep telling of the program before it, and what is derived can be cached here."""
-
-    session: Session
-    start: int
-    """Boot time of the start, ns: with the pid it names the process for good."""
-    tgid: int = attribute("process.pid", "Process id in the initial pid namespace.", default=0)
-    ppid: int = attribute("process.parent_pid", "Its parent's process id.", default=0)
-    executable: bytes | None = attribute("process.executable.path", "Resolved path of the executable, where known.")
-    span_id: str = ""
-    """16 hexadecimal digits, derived from boot id, pid and start."""
-    arguments: list[bytes] = field(default_factory=list)
-    """As exported with its exec: redacted."""
-    cwd: bytes | None = None
-    revision: int = 0
-    encoded: Any = None
-    """The encoder's cache; the interpreter sets it to None where its container's description changes."""
+from podcorder_agent.interpreter.subjects import AttributeValue, Container, Process, attribute, own_attributes
 
 
 @dataclass(slots=True, eq=False)
@@ -367,23 +300,9 @@ EVENTS: tuple[type[Event], ...] = (
     Finding,
 )
 
-AttributeValue = str | int | bool | bytes | list[str] | list[bytes]
-
-
-def own_attributes(holder: object) -> dict[str, AttributeValue]:
-    """The exported fields of one dataclass instance by attribute name, in the order of their definition."""
-    found: dict[str, AttributeValue] = {}
-    for each in fields(holder):  # type: ignore[arg-type]
-        name = each.metadata.get("attribute")
-        if name is not None:
-            value = getattr(holder, each.name)
-            if value is not None:
-                found[name] = value
-    return found
-
 
 def attributes(event: Event) -> dict[str, AttributeValue]:
-    """All attributes of an event as exported: its own, its process's, its session's and its container's.
+    """All attributes of an event as exported: its own, its process's, its session's, its container's and its pod's.
 
     The plain way, for people and for tests; the OTLP encoder does the same faster.
     """
@@ -394,4 +313,6 @@ def attributes(event: Event) -> dict[str, AttributeValue]:
         container = event.process.session.container
     if container is not None:
         found |= own_attributes(container)
+        if container.pod is not None:
+            found |= own_attributes(container.pod)
     return found

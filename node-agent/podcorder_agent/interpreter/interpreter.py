@@ -16,7 +16,7 @@ from podcorder_agent.interpreter import state
 from podcorder_agent.interpreter.decoding import Decoder, Fields
 from podcorder_agent.interpreter.events import ContainerEnd, Event
 from podcorder_agent.interpreter.gaps import Account, Segments
-from podcorder_agent.interpreter.pending import Pending, Record
+from podcorder_agent.interpreter.pending import Pending, Record, count_classes
 from podcorder_agent.interpreter.records import (
     FIXED_SIZES,
     MOST_TIME,
@@ -40,7 +40,9 @@ from podcorder_agent.interpreter.reports import (
 from podcorder_agent.interpreter.selections import Selection, Selections
 from podcorder_agent.interpreter.sequences import Sequences
 from podcorder_agent.interpreter.sessions import Cause, Sessions
+from podcorder_agent.interpreter.sieves import Sieve
 from podcorder_agent.interpreter.slots import Slot
+from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal.frames import Frame, FrameKind, Position
 
 MOST_GENERATIONS = 4
@@ -61,8 +63,6 @@ class Interpreter:
         """Records, requests, notes and counters that could not be read."""
         self.duplicates = 0
         """Records that came more than once."""
-        self.withheld = 0
-        """Records held for a container that was then excluded, or whose policy did not want them."""
         self.boot_id = ""
         self.sequences: dict[int, Sequences] = {}
         self.account = Account(0, closed=True)
@@ -70,6 +70,7 @@ class Interpreter:
         self.segment = 0
         """Where the last frame stood."""
         self.slots: dict[int, Slot] = {}
+        self.sieve = Sieve(self.slots)
         self.configured: dict[int, int] = {}
         """By slot: boot time of the frame that configured it, ns."""
         self.capabilities: dict[str, str] = {}
@@ -81,10 +82,15 @@ class Interpreter:
     def begin_boot(self, selections: Selections) -> None:
         """Know no process and no session."""
         self.selections = selections
-        self.sessions = Sessions(self.boot_id, self._find_selection)
+        self.sessions = Sessions(self.boot_id, self._find_selection, self.slots)
         self.decoder = Decoder(self.sessions, self._redaction_of)
         methods = self.decoder.methods | {RecordClass.CGROUP: self._note_cgroup}
         self._methods = tuple(methods[each] for each in RecordClass)
+
+    @property
+    def withheld(self) -> list[int]:
+        """Records that no policy asks for, by class."""
+        return self.sieve.withheld
 
     @property
     def holding(self) -> Position | None:
@@ -128,7 +134,7 @@ class Interpreter:
         if self.pending.containers:
             for held in self.pending.expire(frame.time):
                 events += report_given_up(held, frame)
-        return events
+        return self.sieve.sift(events, self.selections.excluded, self.sessions)
 
     def _turn(self, frame: Frame, events: list[Event]) -> None:
         """Another load of the programs, maybe on another boot."""
@@ -210,9 +216,9 @@ class Interpreter:
         found = self.slots.get(slot)
         return None if found is None else found.policy
 
-    def _redaction_of(self, slot: int) -> Redaction:
+    def _redaction_of(self, slot: int, kind: SessionKind) -> Redaction:
         found = self.slots.get(slot)
-        return self.redaction if found is None else found.redaction
+        return self.redaction if found is None else found.redaction_of(kind)
 
     def _find_selection(self, cgroup_id: int, slot: int) -> Selection:
         return self.selections.find(cgroup_id, slot, self._policy_of)
@@ -257,7 +263,7 @@ class Interpreter:
         if selection is not None:
             self._emit_held(record, selection, frame, events)
         elif container_id in self.selections.excluded:
-            self.withheld += 1
+            self.sieve.withhold(count_classes([record]))
         else:
             for held in self.pending.hold(container_id, frame.time, frame.position, record):
                 events += report_given_up(held, frame)
@@ -266,13 +272,14 @@ class Interpreter:
         """Decode a record as if its container had been selected, and leave out what the policy does not want."""
         kind = record.data[9]
         fields = UNPACKERS[kind](record.data, 0)
-        fields = (*fields[:SLOT], selection.slot, *fields[SLOT + 1 :])
+        fields = (*fields[:SLOT], selection.container.slot, *fields[SLOT + 1 :])
         found: list[Event] = []
         if not self._methods[kind](fields, record.data, 0, record.identity, record.anchor, found):
             self._count_undecodable(frame, {CLASS_NAMES[kind]: 1}, events)
-        slot = self.slots.get(selection.slot)
+        slot = self.slots.get(selection.container.slot)
         wanted = found if slot is None else [each for each in found if slot.admits(each)]
-        self.withheld += len(found) - len(wanted)
+        if len(wanted) < len(found):
+            self.sieve.withhold(count_classes([record]))
         events += wanted
 
     # Requests, notes and counters
@@ -315,9 +322,10 @@ class Interpreter:
             return True
         self.configured[number] = frame.time
         if settings is None:
-            self.slots.pop(number, None)
-            return True
+            return True  # what comes late is still judged by what held
         slot = self.slots[number] = Slot.parse(settings, self.redaction)
+        self.sieve.active = self.sieve.active or slot.kinds is not None
+        self.sessions.refresh(self.selections.rename_policy(number, slot.policy))
         if slot.redaction is not self.redaction:
             for index, problem in enumerate(slot.redaction.problems):
                 events.append(report_finding(frame, f"redaction.{number}.{index}", "redaction", problem))
@@ -333,12 +341,12 @@ class Interpreter:
         if new and selection.is_container:
             events.append(start_container(frame, container, held))
         else:
-            self.sessions.refresh(container.cgroup_id)
+            self.sessions.refresh({container.cgroup_id})
         for record in held.records:
             self._emit_held(record, selection, frame, events)
 
     def _exclude(self, cgroup_id: int, frame: Frame, events: list[Event]) -> None:
-        self.withheld += len(self.pending.release(cgroup_id).records)
+        self.sieve.withhold(count_classes(self.pending.release(cgroup_id).records))
         ended = self.selections.exclude(cgroup_id, frame.time)
         if ended is not None and ended.is_container:
             events.append(end_container(frame, ended.container))
@@ -375,9 +383,8 @@ class Interpreter:
         for container_id in list(self.pending.containers):
             events += report_given_up(self.pending.release(container_id), frame)
         events += self.account.settle(frame.time)
-        events += [
-            end_container(frame, each.container) for each in self.selections.chosen.values() if each.is_container
-        ]
+        containers = [each.container for each in self.selections.chosen.values() if each.is_container]
+        events += [end_container(frame, each) for each in containers]
         self.selections.chosen.clear()
 
     def _report_capabilities(self, told: object, frame: Frame, events: list[Event]) -> None:

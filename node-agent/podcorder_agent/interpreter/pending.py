@@ -7,10 +7,12 @@ they travel with the checkpoint.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any, NamedTuple
 
+from podcorder_agent.classes import CLASS_COUNT
 from podcorder_agent.journal.frames import Position
 
 LONGEST_WAIT = 60 * 10**9
@@ -39,6 +41,14 @@ class Held:
     """Boot time of that record, ns."""
     records: list[Record] = field(default_factory=list)
     size: int = 0
+
+
+def count_classes(records: Iterable[Record]) -> list[int]:
+    """How many there are of each class."""
+    counts = [0] * CLASS_COUNT
+    for each in records:
+        counts[each.data[9]] += 1
+    return counts
 
 
 class Pending:

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from podcorder_agent.classes import CLASS_NAMES
-from podcorder_agent.interpreter.events import Container, ContainerEnd, ContainerStart, Finding, RecordingGap
+from podcorder_agent.interpreter.events import ContainerEnd, ContainerStart, Finding, RecordingGap
 from podcorder_agent.interpreter.pending import Held
+from podcorder_agent.interpreter.subjects import Container
 from podcorder_agent.journal.frames import Frame
 
 

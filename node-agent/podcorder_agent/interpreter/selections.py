@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from podcorder_agent.interpreter.containers import recognise
-from podcorder_agent.interpreter.events import Container, SessionKind
+from podcorder_agent.interpreter.probes import read_probes
+from podcorder_agent.interpreter.subjects import OWNERS, Container, Pod, SessionKind
 
 MOST_SELECTED = 8192
 MOST_MADE = 8192
@@ -22,7 +24,6 @@ class Selection:
     """A container and how it is recorded."""
 
     container: Container
-    slot: int
     kind: SessionKind
     decided: int
     """Boot time of the request's frame, ns: an older request that was carried forward changes nothing."""
@@ -30,6 +31,8 @@ class Selection:
     """Whether its cgroup was seen made: then the first root is the container's own for certain."""
     rooted: bool = False
     """Whether a session began in it."""
+    probes: tuple[bytes, ...] = ()
+    """Commands that the kubelet runs in it, each as argv stands in memory."""
 
     @property
     def is_container(self) -> bool:
@@ -47,8 +50,25 @@ class Made:
     """Boot time of its removal, ns: a container may be gone before anybody has selected it."""
 
 
+@dataclass(slots=True)
+class Excluded:
+    """A cgroup that is not recorded."""
+
+    decided: int
+    """Boot time of the request's frame, ns."""
+    before: Selection | None = None
+    """How it was recorded before: sessions that go on know it, should it be selected again."""
+
+
 def _text(value: object) -> str | None:
     return value[:MOST_TEXT] if isinstance(value, str) and value else None
+
+
+def _read_pod(told: Saved, container: str | None) -> Pod:
+    owner = told.get("owner")
+    field = OWNERS.get(str(owner.get("kind"))) if isinstance(owner, dict) else None
+    owned = {field: _text(owner["name"])} if field and isinstance(owner, dict) and "name" in owner else {}
+    return Pod(_text(told.get("namespace")), _text(told.get("name")), _text(told.get("uid")), container, **owned)
 
 
 def _whole(value: object, below: int) -> int | None:
@@ -60,8 +80,7 @@ class Selections:
 
     def __init__(self) -> None:
         self.chosen: dict[int, Selection] = {}
-        self.excluded: dict[int, int] = {}
-        """By cgroup id: boot time of the request's frame, ns."""
+        self.excluded: dict[int, Excluded] = {}
         self.made: dict[int, Made] = {}
         self.removed: dict[int, int] = {}
         """Selected cgroups that are gone, with the boot time of that; their last records may still be on their way."""
@@ -73,17 +92,21 @@ class Selections:
         if cgroup_id is None or slot is None:
             return None
         before = self.chosen.get(cgroup_id)
-        if time < self.excluded.get(cgroup_id, -1) or (before is not None and time < before.decided):
+        excluded = self.excluded.get(cgroup_id)
+        if (excluded is not None and time < excluded.decided) or (before is not None and time < before.decided):
             return None
         self.excluded.pop(cgroup_id, None)
-        selection = before or self._begin(cgroup_id, slot)
+        selection = before or (excluded.before if excluded else None) or self._make(cgroup_id, slot)
+        self._choose(selection)
         made = self.made.get(cgroup_id)
         if made is not None and made.removed is not None:
             self.removed[cgroup_id] = made.removed
         told = request.get("container")
-        self._describe(selection.container, told if isinstance(told, dict) else {})
-        selection.container.policy = policy_of(slot)
-        selection.slot, selection.decided = slot, time
+        told = told if isinstance(told, dict) else {}
+        self._describe(selection.container, told)
+        selection.container.policy, selection.container.slot = policy_of(slot), slot
+        selection.probes = read_probes(told.get("probes")) or selection.probes
+        selection.decided = time
         if request.get("session_kind") in list(SessionKind):
             selection.kind = SessionKind(request["session_kind"])
         return selection, before is None
@@ -93,18 +116,32 @@ class Selections:
         before = self.chosen.get(cgroup_id)
         if before is not None and time < before.decided:
             return None
-        self.excluded[cgroup_id] = time
+        if before is not None or cgroup_id not in self.excluded:
+            self.excluded[cgroup_id] = Excluded(time, before)
+        self.excluded[cgroup_id].decided = time
         if len(self.excluded) > MOST_EXCLUDED:
             del self.excluded[next(iter(self.excluded))]
         return self.chosen.pop(cgroup_id, None)
 
+    def rename_policy(self, slot: int, policy: str | None) -> set[int]:
+        """A slot was configured anew; the cgroups it concerns."""
+        concerned = [each.container for each in self.chosen.values() if each.container.slot == slot]
+        for container in concerned:
+            container.policy = policy
+        return {each.cgroup_id for each in concerned}
+
     def find(self, cgroup_id: int, slot: int, policy_of: Any) -> Selection:
         """The selection of a record's container; one whose `select` was not seen begins without a name."""
-        found = self.chosen.get(cgroup_id)
+        excluded = self.excluded.get(cgroup_id)
+        found = self.chosen.get(cgroup_id) or (excluded.before if excluded else None)
         if found is None:
-            found = self._begin(cgroup_id, slot)
+            found = self._make(cgroup_id, slot)
             self._describe(found.container, {})
             found.container.policy = policy_of(slot)
+            if excluded is None:
+                self._choose(found)
+            else:
+                excluded.before = found
         return found
 
     def note_made(self, cgroup_id: int, path: str, comm: str) -> None:
@@ -113,26 +150,27 @@ class Selections:
             del self.made[next(iter(self.made))]
 
     def note_removed(self, cgroup_id: int, time: int) -> None:
-        self.excluded.pop(cgroup_id, None)
         if cgroup_id in self.made:
             self.made[cgroup_id].removed = time
-        if cgroup_id in self.chosen:
+        if cgroup_id in self.chosen or cgroup_id in self.excluded:
             self.removed[cgroup_id] = time
 
     def forget(self, cgroup_id: int) -> Selection | None:
         """A removed cgroup has been told of; the selection that ends by it."""
         self.removed.pop(cgroup_id, None)
         self.made.pop(cgroup_id, None)
+        self.excluded.pop(cgroup_id, None)
         return self.chosen.pop(cgroup_id, None)
 
-    def _begin(self, cgroup_id: int, slot: int) -> Selection:
+    def _make(self, cgroup_id: int, slot: int) -> Selection:
         made = self.made.get(cgroup_id)
-        container = Container(cgroup_id, made.path if made else "")
-        selection = Selection(container, slot, SessionKind.CONTAINER, 0, made is not None)
-        self.chosen[cgroup_id] = selection
+        container = Container(cgroup_id, made.path if made else "", slot=slot)
+        return Selection(container, SessionKind.CONTAINER, 0, made is not None)
+
+    def _choose(self, selection: Selection) -> None:
+        self.chosen[selection.container.cgroup_id] = selection
         if len(self.chosen) > MOST_SELECTED:
             del self.chosen[next(iter(self.chosen))]
-        return selection
 
     def _describe(self, container: Container, told: Saved) -> None:
         """Fill in what the request says, and from the path what it does not say."""
@@ -141,33 +179,50 @@ class Selections:
         seen = recognise(container.path, made.comm if made else "")
         container.id = _text(told.get("id")) or container.id or (seen.id if seen else None)
         container.runtime = _text(told.get("runtime")) or container.runtime or (seen.runtime if seen else None)
-        container.name = _text(told.get("name")) or container.name
+        name = _text(told.get("name"))
+        pod = told.get("pod")
+        if isinstance(pod, dict):
+            container.pod = _read_pod(pod, name)
+        else:
+            container.name = name or container.name
+        container.image = _text(told.get("image")) or container.image
 
-    def snapshot(self) -> Saved:
+    def snapshot(self, number: Callable[[Container], int]) -> Saved:
+        """`number` keeps a container, which sessions share, and says where."""
         return {
-            "chosen": [
-                [
-                    *(each.container.cgroup_id, each.container.path, each.container.id, each.container.runtime),
-                    *(each.container.name, each.container.policy),
-                    *(each.slot, each.kind.value, each.decided, each.made, each.rooted),
-                ]
-                for each in self.chosen.values()
+            "chosen": [_save(each, number) for each in self.chosen.values()],
+            "excluded": [
+                [cgroup_id, each.decided, None if each.before is None else _save(each.before, number)]
+                for cgroup_id, each in self.excluded.items()
             ],
-            "excluded": list(self.excluded.items()),
             "made": [[cgroup_id, each.path, each.comm, each.removed] for cgroup_id, each in self.made.items()],
             "removed": list(self.removed.items()),
         }
 
     @classmethod
-    def restore(cls, saved: Saved) -> Selections:
+    def restore(cls, saved: Saved, containers: list[Container]) -> Selections:
         found = cls()
-        for cgroup_id, path, identity, runtime, name, policy, slot, kind, decided, made, rooted in saved["chosen"]:
-            container = Container(int(cgroup_id), str(path), identity, runtime, name, policy)
-            found.chosen[container.cgroup_id] = Selection(
-                container, int(slot), SessionKind(kind), int(decided), bool(made), bool(rooted)
-            )
-        found.excluded = {int(cgroup_id): int(time) for cgroup_id, time in saved["excluded"]}
+        for each in saved["chosen"]:
+            selection = _load(each, containers)
+            found.chosen[selection.container.cgroup_id] = selection
+        for cgroup_id, decided, before in saved["excluded"]:
+            selection_before = None if before is None else _load(before, containers)
+            found.excluded[int(cgroup_id)] = Excluded(int(decided), selection_before)
         for cgroup_id, path, comm, removed in saved["made"]:
             found.made[int(cgroup_id)] = Made(str(path), str(comm), None if removed is None else int(removed))
         found.removed = {int(cgroup_id): int(time) for cgroup_id, time in saved["removed"]}
         return found
+
+
+def _save(selection: Selection, number: Callable[[Container], int]) -> list[Any]:
+    probes = [each.decode("latin-1") for each in selection.probes]
+    return [
+        *(number(selection.container), selection.kind.value, selection.decided, selection.made, selection.rooted),
+        probes,
+    ]
+
+
+def _load(saved: list[Any], containers: list[Container]) -> Selection:
+    container, kind, decided, made, rooted, probes = saved
+    known = tuple(each.encode("latin-1") for each in probes)
+    return Selection(containers[container], SessionKind(kind), int(decided), bool(made), bool(rooted), known)

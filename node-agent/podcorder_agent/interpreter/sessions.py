@@ -8,13 +8,16 @@ process: an exec puts a new one in its place, because events before it tell of t
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from podcorder_agent.interpreter.events import Event, Process, Session, SessionEnd, SessionKind, SessionStart
+from podcorder_agent.interpreter.events import Event, SessionEnd, SessionStart
+from podcorder_agent.interpreter.probes import Program, is_probe
 from podcorder_agent.interpreter.records import KEY_FIELDS, RecordFlag
 from podcorder_agent.interpreter.selections import Selection
+from podcorder_agent.interpreter.slots import Slot
+from podcorder_agent.interpreter.subjects import Container, Process, Session, SessionKind
 from podcorder_agent.interpreter.vocabulary import describe_exit
 
 MOST_PROCESSES = 32_768
@@ -65,10 +68,11 @@ def _is_root(process: Process, session: Session) -> bool:
 class Sessions:
     """The sessions and processes of one boot."""
 
-    def __init__(self, boot_id: str, find: Find) -> None:
+    def __init__(self, boot_id: str, find: Find, slots: Mapping[int, Slot]) -> None:
         self.boot_id = boot_id
         self.find = find
         """(cgroup id, slot) -> its selection."""
+        self.slots = slots
         self.processes: dict[bytes, Process] = {}
         self.keys: dict[int, bytes] = {}
         """By pid, of the processes alive."""
@@ -85,8 +89,18 @@ class Sessions:
         """16 hexadecimal digits."""
         return blake2b(self._boot + _PLACE.pack(start, tgid), digest_size=8).hexdigest()
 
-    def meet(self, key: bytes, slot: int, ppid: int, flags: int, cause: Cause, events: list[Event]) -> Process:
-        """The process of a key that is not among the living: one that ended, one that moved, or a new one."""
+    def meet(
+        self,
+        key: bytes,
+        slot: int,
+        ppid: int,
+        flags: int,
+        cause: Cause,
+        events: list[Event],
+        program: Program | None = None,
+    ) -> Process:
+        """The process of a key that is not among the living: one that ended, one that moved, or a new one. `program`:
+        what it executes with this record."""
         if key in self.ended:
             return self.ended[key]
         container_id, root_start, start, root, tgid = KEY_FIELDS.unpack(key)
@@ -99,7 +113,7 @@ class Sessions:
         if flags & RecordFlag.SESSIONLESS and parent and parent.session.container.cgroup_id == container_id:
             process.session = parent.session
         else:
-            self._enter(process, container_id, slot, (root, root_start), flags, cause, events)
+            self._enter(process, container_id, slot, (root, root_start), flags, cause, events, program)
         self._add(key, process)
         if before is not None:  # only now: the session may be the same
             self._leave(before, None, cause, events)
@@ -170,11 +184,18 @@ class Sessions:
         for place, tree in list(self.trees.items()):
             self._end(place, tree, cause, events)
 
-    def refresh(self, cgroup_id: int) -> None:
-        """A container's description changed: what was derived from it is made anew."""
-        for each in self.processes.values():
-            if each.session.container.cgroup_id == cgroup_id:
+    def refresh(self, cgroup_ids: Collection[int]) -> None:
+        """Containers' descriptions changed: what was derived from them is made anew."""
+        for each in (*self.processes.values(), *self.ended.values(), *(tree.root for tree in self.trees.values())):
+            if each.session.container.cgroup_id in cgroup_ids:
+                each.session.labels = self._labels(each.session.container, each.session.kind)
                 each.encoded = None
+
+    def root_of(self, process: Process) -> Process:
+        """The root of a process's session, where it is still known; else the process itself."""
+        place = (process.session.root_tgid, process.session.root_start)
+        tree = self.trees.get(place) or self.past.get(place)
+        return process if tree is None else tree.root
 
     def _enter(
         self,
@@ -185,6 +206,7 @@ class Sessions:
         flags: int,
         cause: Cause,
         events: list[Event],
+        program: Program | None,
     ) -> None:
         """Give a process its session, which may begin with it."""
         tree = self.trees.get(place) or self.past.pop(place, None)
@@ -192,8 +214,11 @@ class Sessions:
             root, start = place
             selection = self.find(container_id, slot)
             partial = bool(flags & RecordFlag.PARTIAL)
-            kind = SessionKind.SETUP if flags & RecordFlag.ENTERING else self._kind(selection, partial)
-            session = Session(selection.container, root, start, self.session_id(start, root), kind, partial)
+            kind = SessionKind.SETUP
+            if not flags & RecordFlag.ENTERING:
+                kind = self._kind(selection, flags, program if process.tgid == root else None)
+            labels = self._labels(selection.container, kind)
+            session = Session(selection.container, root, start, self.session_id(start, root), kind, labels, partial)
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
             if _is_root(process, session):
                 tree.root = process
@@ -205,18 +230,29 @@ class Sessions:
         process.session = tree.session
         self.trees[place] = tree
 
-    def _kind(self, selection: Selection, partial: bool) -> SessionKind:
-        """The first root since the container was made is what was selected, later ones are execs.
+    def _kind(self, selection: Selection, flags: int, program: Program | None) -> SessionKind:
+        """The first root since the container was made is what was selected, and so is one older than its selection.
+        Others are execs, or probes where they run what the kubelet runs. A session whose first program is not known is
+        an exec: none is taken for less."""
+        first, selection.rooted = not selection.rooted, True
+        if flags & RecordFlag.PARTIAL or (first and self._is_own(selection, flags)):
+            return selection.kind
+        return SessionKind.PROBE if program is not None and is_probe(program, selection.probes) else SessionKind.EXEC
 
-        In a container older than its selection the own root is partial, and one that is not was begun from outside.
+    def _is_own(self, selection: Selection, flags: int) -> bool:
+        """Whether the first root is the container's own: in an older one it was begun from outside.
+
+        Where the kernel half leaves the own session out, only what it held before it knew so can be one.
         """
-        first = not selection.rooted
-        selection.rooted = True
-        if not first:
-            return SessionKind.EXEC
-        if selection.kind is SessionKind.CONTAINER and not selection.made and not partial:
-            return SessionKind.EXEC
-        return selection.kind
+        if selection.kind is SessionKind.COMMAND:
+            return True
+        slot = self.slots.get(selection.container.slot)
+        left_out = slot is not None and not slot.own_session and not flags & RecordFlag.PENDING
+        return selection.made and not left_out
+
+    def _labels(self, container: Container, kind: SessionKind) -> list[str] | None:
+        slot = self.slots.get(container.slot)
+        return None if slot is None else slot.labels_of(kind)
 
     def _add(self, key: bytes, process: Process) -> None:
         self.processes[key] = process

@@ -1,7 +1,8 @@
 """A policy slot as a `configure` request filled it: its filters, as the kernel applies them, and its redaction.
 
 The kernel filters before it copies; here the same rules (docs/control.md) are applied to what was held for a container
-nobody knew yet. Settings that do not fit are left out, never guessed: the recorder has refused such requests already.
+nobody knew yet, and to kinds of session that want less than the slot. Settings that do not fit are left out, never
+guessed: the recorder has refused such requests already.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
 from podcorder_agent.interpreter.redaction import Redaction
+from podcorder_agent.interpreter.subjects import SessionKind
 
 
 def _items(settings: dict[str, Any], name: str) -> list[Any]:
@@ -64,10 +66,28 @@ class Slot:
     paths: list[tuple[bytes, bool]] = field(default_factory=list)
     networks: list[tuple[IPv6Network, bool]] = field(default_factory=list)
     ports: list[tuple[int, int, bool]] = field(default_factory=list)
+    labels: list[str] | None = None
+    own_session: bool = True
+    """Whether the kernel half records the own sessions of containers."""
+    kinds: dict[SessionKind, Slot] | None = None
+    """What each kind of session wants of what the slot records, a kind that is absent nothing; None: all want all."""
 
     @classmethod
     def parse(cls, settings: dict[str, Any], base: Redaction) -> Slot:
         """Read the settings of a `configure` request; without `redaction` the slot has the base's."""
+        slot = cls._parse_filters(settings, base)
+        slot.own_session = settings.get("own_session") is not False
+        kinds = settings.get("kinds")
+        if isinstance(kinds, dict):
+            slot.kinds = {
+                kind: cls._parse_filters(kinds[kind], slot.redaction)
+                for kind in SessionKind
+                if isinstance(kinds.get(kind), dict)
+            }
+        return slot
+
+    @classmethod
+    def _parse_filters(cls, settings: dict[str, Any], base: Redaction) -> Slot:
         rules = settings.get("redaction")
         redaction = base
         if isinstance(rules, dict):
@@ -95,7 +115,19 @@ class Slot:
             first, last = entry.get("first"), entry.get("last")
             if isinstance(first, int) and isinstance(last, int):
                 slot.ports.append((first, last, _included(entry)))
+        slot.labels = [each for each in _items(settings, "labels") if isinstance(each, str)] or None
         return slot
+
+    def find(self, kind: SessionKind) -> Slot | None:
+        """What sessions of a kind want; None: nothing."""
+        return self if self.kinds is None else self.kinds.get(kind)
+
+    def labels_of(self, kind: SessionKind) -> list[str] | None:
+        found = self.find(kind)
+        return None if found is None else found.labels
+
+    def redaction_of(self, kind: SessionKind) -> Redaction:
+        return (self.find(kind) or self).redaction
 
     def admits(self, event: Event) -> bool:
         """Whether the slot's policy wants an event; what no record class stands behind always passes."""

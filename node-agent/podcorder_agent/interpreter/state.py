@@ -7,26 +7,28 @@ so that they are shared again.
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from podcorder_agent.classes import CLASS_COUNT
-from podcorder_agent.interpreter.events import Container, Process, Session, SessionKind
 from podcorder_agent.interpreter.gaps import Account, read_counts
 from podcorder_agent.interpreter.pending import Pending
 from podcorder_agent.interpreter.selections import Selections
 from podcorder_agent.interpreter.sequences import Sequences
 from podcorder_agent.interpreter.sessions import Sessions, Tree
 from podcorder_agent.interpreter.slots import Slot
+from podcorder_agent.interpreter.subjects import Container, Pod, Process, Session, SessionKind
 
 if TYPE_CHECKING:
     from podcorder_agent.interpreter.interpreter import Interpreter
 
-VERSION = 1
+VERSION = 2
 
 
 def save(interpreter: Interpreter) -> dict[str, Any]:
     """The state of an interpreter."""
+    containers = _Shared()
     saved = {
         "version": VERSION,
         "boot_id": interpreter.boot_id,
@@ -40,22 +42,27 @@ def save(interpreter: Interpreter) -> dict[str, Any]:
         "configured": list(map(list, interpreter.configured.items())),
         "capabilities": dict(interpreter.capabilities),
         "pending": interpreter.pending.snapshot(),
-        "selections": interpreter.selections.snapshot(),
-        "sessions": _save_sessions(interpreter.sessions, interpreter.selections),
-        "counters": [interpreter.undecodable, interpreter.duplicates, interpreter.withheld],
+        "selections": interpreter.selections.snapshot(containers.number),
+        "sessions": _save_sessions(interpreter.sessions, containers),
+        "counters": [interpreter.undecodable, interpreter.duplicates],
+        "sieve": [interpreter.sieve.active, interpreter.sieve.withheld[:]],
         "problem": interpreter.state_problem,
     }
+    saved["containers"] = [_save_container(each) for each in containers.objects]
     return saved | {"digest": _digest(saved)}
 
 
 def load(interpreter: Interpreter, saved: Any) -> None:
     """Give a new interpreter that state; ValueError, TypeError, LookupError and their like where it is none."""
-    if not isinstance(saved, dict) or saved.get("version") != VERSION:
+    if not isinstance(saved, dict) or saved.get("version") not in (1, VERSION):
         raise ValueError("the state is of another version")
     if saved.get("digest") != _digest({key: value for key, value in saved.items() if key != "digest"}):
         raise ValueError("the state is damaged")
+    if saved["version"] == 1:
+        saved = upgrade(saved)
+    containers = [_load_container(each) for each in saved["containers"]]
     interpreter.boot_id = str(saved["boot_id"])
-    interpreter.begin_boot(Selections.restore(saved["selections"]))
+    interpreter.begin_boot(Selections.restore(saved["selections"], containers))
     interpreter.sequences = {
         int(generation): Sequences.restore(int(generation), each) for generation, each in saved["sequences"]
     }
@@ -66,13 +73,45 @@ def load(interpreter: Interpreter, saved: Any) -> None:
         if (counts := read_counts(each, CLASS_COUNT)) is not None
     }
     interpreter.segment = int(saved["segment"])
-    interpreter.slots = {int(number): Slot.parse(raw, interpreter.redaction) for number, raw in saved["slots"]}
+    interpreter.slots.update((int(number), Slot.parse(raw, interpreter.redaction)) for number, raw in saved["slots"])
     interpreter.configured = {int(number): int(time) for number, time in saved["configured"]}
     interpreter.capabilities = dict(saved["capabilities"])
     interpreter.pending = Pending.restore(saved["pending"])
-    _load_sessions(interpreter.sessions, interpreter.selections, saved["sessions"])
-    interpreter.undecodable, interpreter.duplicates, interpreter.withheld = map(int, saved["counters"])
+    _load_sessions(interpreter.sessions, containers, saved["sessions"])
+    interpreter.undecodable, interpreter.duplicates = map(int, saved["counters"])
+    interpreter.sieve.active, withheld = bool(saved["sieve"][0]), read_counts(saved["sieve"][1], CLASS_COUNT)
+    if withheld is None:
+        raise ValueError("the counts of withheld records cannot be read")
+    interpreter.sieve.withhold(withheld)
     interpreter.state_problem = saved["problem"]
+
+
+def upgrade(saved: dict[str, Any]) -> dict[str, Any]:
+    """The state as version 1 kept it, which knew neither pods nor kinds of session that want less than their slot."""
+    containers: list[list[Any]] = []
+    numbers: dict[int, int] = {}
+    chosen = []
+    for cgroup_id, path, identity, runtime, name, policy, slot, *rest in saved["selections"]["chosen"]:
+        numbers[cgroup_id] = len(containers)
+        chosen.append([len(containers), *rest, []])
+        containers.append([cgroup_id, path, identity, runtime, name, None, policy, None, slot])
+    places = []
+    for cgroup_id, path, identity, runtime, name, policy, is_chosen in saved["sessions"]["containers"]:
+        places.append(numbers[cgroup_id] if is_chosen else len(containers))
+        if not is_chosen:
+            containers.append([cgroup_id, path, identity, runtime, name, None, policy, None, 0])
+    sessions = [
+        [places[number], *head, None, partial, processes, False]
+        for number, *head, partial, processes in saved["sessions"]["sessions"]
+    ]
+    excluded = [[cgroup_id, time, None] for cgroup_id, time in saved["selections"]["excluded"]]
+    return saved | {
+        "selections": saved["selections"] | {"chosen": chosen, "excluded": excluded},
+        "sessions": saved["sessions"] | {"sessions": sessions},
+        "containers": containers,
+        "counters": saved["counters"][:2],
+        "sieve": [False, [0]],
+    }
 
 
 def _digest(saved: dict[str, Any]) -> str:
@@ -103,8 +142,22 @@ class _Shared:
         return found
 
 
-def _save_sessions(sessions: Sessions, selections: Selections) -> dict[str, Any]:
-    containers, holders, processes = _Shared(), _Shared(), _Shared()
+def _save_container(container: Container) -> list[Any]:
+    pod = container.pod
+    return [
+        *(container.cgroup_id, container.path, container.id, container.runtime, container.name, container.image),
+        *(container.policy, None if pod is None else [getattr(pod, each.name) for each in fields(Pod)], container.slot),
+    ]
+
+
+def _load_container(saved: list[Any]) -> Container:
+    cgroup_id, path, identity, runtime, name, image, policy, pod, slot = saved
+    known = None if pod is None else Pod(*pod)
+    return Container(int(cgroup_id), str(path), identity, runtime, name, image, policy, known, int(slot))
+
+
+def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
+    holders, processes = _Shared(), _Shared()
     saved: dict[str, Any] = {
         "alive": [[key.hex(), processes.number(each)] for key, each in sessions.processes.items()],
         "ended": [[key.hex(), processes.number(each)] for key, each in sessions.ended.items()],
@@ -124,26 +177,20 @@ def _save_sessions(sessions: Sessions, selections: Selections) -> dict[str, Any]
     saved["sessions"] = [
         [
             *(containers.number(each.container), each.root_tgid, each.root_start, each.id, each.kind.value),
-            *(each.partial, each.processes),
+            *(each.labels, each.partial, each.processes, each.withheld),
         ]
         for each in holders.objects
-    ]
-    chosen = {id(each.container) for each in selections.chosen.values()}
-    saved["containers"] = [
-        [each.cgroup_id, each.path, each.id, each.runtime, each.name, each.policy, id(each) in chosen]
-        for each in containers.objects
     ]
     return saved
 
 
-def _load_sessions(sessions: Sessions, selections: Selections, saved: dict[str, Any]) -> None:
-    containers = [
-        selections.chosen[cgroup_id].container if chosen else Container(int(cgroup_id), path, identity, *told)
-        for cgroup_id, path, identity, *told, chosen in saved["containers"]
-    ]
+def _load_sessions(sessions: Sessions, containers: list[Container], saved: dict[str, Any]) -> None:
     holders = [
-        Session(containers[number], int(root), int(start), identity, SessionKind(kind), bool(partial), int(count))
-        for number, root, start, identity, kind, partial, count in saved["sessions"]
+        Session(
+            *(containers[number], int(root), int(start), identity, SessionKind(kind), labels),
+            *(bool(partial), int(count), bool(withheld)),
+        )
+        for number, root, start, identity, kind, labels, partial, count, withheld in saved["sessions"]
     ]
     processes = [
         Process(

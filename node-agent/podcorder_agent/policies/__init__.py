@@ -3,6 +3,7 @@
 from podcorder_agent.policies.errors import PolicyInvalid, PolicyUnreadable
 from podcorder_agent.policies.files import EVERYTHING, Policy, load
 from podcorder_agent.policies.settings import Settings, compile_settings, without_effect
+from podcorder_agent.policies.slots import SlotSettings, compile_slot, describe_policies
 
 __all__ = [
     "EVERYTHING",
@@ -10,7 +11,10 @@ __all__ = [
     "PolicyInvalid",
     "PolicyUnreadable",
     "Settings",
+    "SlotSettings",
     "compile_settings",
+    "compile_slot",
+    "describe_policies",
     "load",
     "without_effect",
 ]

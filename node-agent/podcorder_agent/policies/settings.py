@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypedDict
 
 from podcorder_agent.classes import EVENT_CLASSES
@@ -9,13 +10,16 @@ from podcorder_agent.policies.files import Policy
 from podcorder_crds import (
     Access,
     Direction,
+    EventSelection,
     Mode,
     Outcome,
     PortRange,
+    RedactionRule,
     Rules,
     SessionKind,
     SessionRecordingPolicySpec,
 )
+from podcorder_crds.combination import Combination
 
 Verdict = Literal["include", "exclude"]
 
@@ -60,18 +64,31 @@ ACCESS = {Access.READ: "read", Access.WRITE: "write"}
 def compile_settings(policy: Policy) -> Settings:
     """The one slot that a policy needs on a machine."""
     spec = policy.spec
-    files, network = spec.events.files, spec.events.network
+    redaction, rate = spec.redaction, spec.rate_limits.records_per_second
+    return _compile(policy.name, spec.events, redaction.defaults, redaction.rules, rate)
+
+
+def compile_combination(name: str, combination: Combination) -> Settings:
+    """What several policies ask for together; `name` is how events call them."""
+    redaction = combination.redaction_defaults, combination.redaction_rules
+    return _compile(name, combination.events, *redaction, combination.records_per_second)
+
+
+def _compile(
+    name: str, selected: EventSelection, defaults: Rules, rules: Iterable[RedactionRule], rate: int | None
+) -> Settings:
+    files, network = selected.files, selected.network
     settings: Settings = {
-        "policy": policy.name,
-        "events": events(spec),
+        "policy": name,
+        "events": events(selected),
         "paths": [],
         "access": ["read", "write"],
         "networks": [],
         "ports": [],
-        "rate_limit": spec.rate_limits.records_per_second or 0,
+        "rate_limit": rate or 0,
         "redaction": {
-            "defaults": spec.redaction.defaults is Rules.ENABLED,
-            "patterns": [rule.pattern for rule in spec.redaction.rules],
+            "defaults": defaults is Rules.ENABLED,
+            "patterns": list(dict.fromkeys(each.pattern for each in rules)),
         },
     }
     if files is not None:
@@ -93,9 +110,8 @@ def compile_settings(policy: Policy) -> Settings:
     return settings
 
 
-def events(spec: SessionRecordingPolicySpec) -> list[str]:
-    """The classes of records that a spec asks for, in the order of their numbers."""
-    selected = spec.events
+def events(selected: EventSelection) -> list[str]:
+    """The classes of records that are asked for, in the order of their numbers."""
     # A session's end is its last process's exit: without it no session would ever end.
     wanted = {"exit"}
     if selected.commands is not None:

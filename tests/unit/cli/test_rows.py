@@ -13,7 +13,8 @@ from podcorder_agent.cli.rows import Row, from_event, show_time, to_json
 from podcorder_agent.cli.sources import OtlpFile, newest_recording, parse_line
 from podcorder_agent.delivery.jsonlines import JsonLines
 from podcorder_agent.delivery.records import Encoder
-from podcorder_agent.interpreter.events import Container, Event, FileOpen, Process, ProcessExec, RecordingGap, Session
+from podcorder_agent.interpreter.events import Event, FileOpen, ProcessExec, RecordingGap
+from podcorder_agent.interpreter.subjects import Container, Process, Session
 
 SECOND = 10**9
 

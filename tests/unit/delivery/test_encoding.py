@@ -19,7 +19,8 @@ from podcorder_agent.delivery.jsonlines import JsonLines
 from podcorder_agent.delivery.protobuf import Protobuf
 from podcorder_agent.delivery.records import Encoder, Table
 from podcorder_agent.interpreter import events
-from podcorder_agent.interpreter.events import Event, Process, attributes
+from podcorder_agent.interpreter.events import Event, attributes
+from podcorder_agent.interpreter.subjects import Process
 
 OBSERVED = 1_700_000_000_123_456_789
 slow_to_draw = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

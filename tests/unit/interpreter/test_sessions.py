@@ -7,8 +7,8 @@ from typing import Any
 from fixtures.journals import SECOND, record_cgroup, record_exec, record_exit, record_fork, record_open
 
 from podcorder_agent.interpreter import events
-from podcorder_agent.interpreter.events import SessionKind
 from podcorder_agent.interpreter.sessions import MOST_PROCESSES
+from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal import FrameKind
 
 PARTIAL, SESSIONLESS = 1 << 6, 1 << 7
