@@ -27,7 +27,7 @@ from benchmarks.tables import render_table
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from cluster.control_plane import ControlPlane
-from fixtures.installations import OPERATOR, Installation, Operator
+from fixtures.installations import OPERATOR, Installation
 from fixtures.recounts import expect_spec, find_differences, read_snapshot
 
 from podcorder_operator.resources import CLUSTER_POLICIES, CONFIGS, POLICIES, Resource
@@ -72,17 +72,29 @@ class Run:
 
     async def measure(self) -> None:
         """All of it, in an order in which each part finds what it needs."""
+        parts = {
+            "makes nodes, namespaces, policies": self._populate,
+            "applies without an operator": self._measure_bare,
+            "cold start": self._measure_cold_start,
+            "statuses": self._measure_statuses,
+            "policies for one node": self._measure_one_node,
+            "policies for all nodes": self._measure_all_nodes,
+            "rest": self._measure_rest,
+            "restart": self._measure_restart,
+            "check": self._check,
+        }
+        for name, part in parts.items():
+            print(f"{time.strftime('%T')} {name}", file=sys.stderr, flush=True)
+            await part()
+
+    async def _populate(self) -> None:
         await populate(self._writer, NODES, NAMESPACES, POLICY_COUNT, self._random)
         bodies = ({"metadata": {"name": name}, "spec": {"nodeName": name, "policies": []}} for name in self._names)
         await self._writer.apply_all(CONFIGS, bodies, manager=OPERATOR)
         await report_all(self._writer, self._names, self._placed)
-        await self._measure_bare()
-        operator = await self._measure_cold_start()
-        await self._measure_statuses(operator)
-        await self._measure_one_node()
-        await self._measure_all_nodes()
-        await self._measure_rest(operator)
-        await self._measure_restart(operator)
+
+    async def _check(self) -> None:
+        """Every config is what it must be in the end; what it all takes by then."""
         differences = list(find_differences(read_snapshot(self._installation.client)))
         if differences:
             raise RuntimeError(f"{len(differences)} configs are wrong: {differences[0]}")
@@ -110,18 +122,17 @@ class Run:
         await asyncio.gather(*(self._writer.delete(CONFIGS, name) for name in names))
         await self._changes.wait_for(lambda: self._changes.generations.keys() >= {*names}, PATIENCE, "the bare configs")
 
-    async def _measure_cold_start(self) -> Operator:
+    async def _measure_cold_start(self) -> None:
         """From the start of the process to the last config written, none of them being right before."""
         self._counted = await count_requests(self._writer)
         self._changes.first = 0.0
         begun = time.monotonic()
-        operator = self._installation.start_operator()
+        self._operator = self._installation.start_operator()
         await self._wait_changed(self._names, begun, "all configs after a cold start")
         self.figures["cold start to the last config"] = show_seconds(self._changes.last - begun)
         self.figures["... from the first config"] = show_seconds(self._changes.last - self._changes.first)
-        return operator
 
-    async def _measure_statuses(self, operator: Operator) -> None:
+    async def _measure_statuses(self) -> None:
         """Every agent applies its config; until every policy says so."""
         counted = await count_requests(self._writer)
         begun = time.monotonic()
@@ -200,14 +211,14 @@ class Run:
         )
         self._needed += len(names)
 
-    async def _measure_rest(self, operator: Operator) -> None:
+    async def _measure_rest(self) -> None:
         """With nothing to do."""
         await asyncio.sleep(SETTLE_SECONDS)
         api_server = partial(read_gauge, self._writer, "process_cpu_seconds_total")
         counted, spent = await count_requests(self._writer), await api_server()
-        own = read_cpu_seconds(operator.pid)
+        own = read_cpu_seconds(self._operator.pid)
         await asyncio.sleep(REST_SECONDS)
-        own = read_cpu_seconds(operator.pid) - own
+        own = read_cpu_seconds(self._operator.pid) - own
         spent = await api_server() - spent
         asked = await count_requests(self._writer) - counted
         made = counted["APPLY", "noderecordingconfigs"] - self._counted["APPLY", "noderecordingconfigs"]
@@ -215,24 +226,22 @@ class Run:
         self.figures["... beyond those needed"] = f"{made - self._needed:,}"
         self.figures["at rest: operator, CPU"] = f"{own / REST_SECONDS:.1%}"
         self.figures["at rest: API server, CPU"] = f"{spent / REST_SECONDS:.1%}"
-        self.figures["at rest: configs, statuses written"] = str(
-            count_writes(asked, ("configs", "policies/status"))
-        )
+        self.figures["at rest: configs, statuses written"] = str(count_writes(asked, ("configs", "policies/status")))
         self.figures["at rest: requests in all"] = str(asked.total())
 
-    async def _measure_restart(self, operator: Operator) -> None:
+    async def _measure_restart(self) -> None:
         """A new process that finds everything as it should be writes nothing."""
-        self.figures["operator, most memory"] = f"{read_memory(operator.pid):.0f} MB"
-        self.figures["operator, CPU in all"] = f"{read_cpu_seconds(operator.pid):.0f} s"
-        operator.terminate()
+        self.figures["operator, most memory"] = f"{read_memory(self._operator.pid):.0f} MB"
+        self.figures["operator, CPU in all"] = f"{read_cpu_seconds(self._operator.pid):.0f} s"
+        self._operator.terminate()
         written = self._changes.written
         begun = time.monotonic()
-        operator.start()
-        await asyncio.to_thread(operator.wait_ready, PATIENCE)
+        self._operator.start()
+        await asyncio.to_thread(self._operator.wait_ready, PATIENCE)
         self.figures["restart to ready"] = show_seconds(time.monotonic() - begun)
         await asyncio.sleep(SETTLE_SECONDS)
         self.figures["... configs written"] = str(self._changes.written - written)
-        self.figures["... most memory"] = f"{read_memory(operator.pid):.0f} MB"
+        self.figures["... most memory"] = f"{read_memory(self._operator.pid):.0f} MB"
 
 
 def show_seconds(seconds: float) -> str:

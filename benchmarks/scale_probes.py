@@ -46,24 +46,35 @@ class Changes:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait_for(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
-        """Until the condition holds. Raises RuntimeError when it does not in time."""
-        async with self._changed:
-            try:
-                await asyncio.wait_for(self._changed.wait_for(condition), seconds)
-            except TimeoutError:
-                raise RuntimeError(f"{what}: not within {seconds} s") from None
+        """Until the condition holds. Raises RuntimeError when it does not in time, or when nobody looks any more."""
+
+        async def wait() -> None:
+            async with self._changed:
+                await self._changed.wait_for(condition)
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.wait({waiting, self._task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            raise RuntimeError(f"{what}: not within {seconds} s") from self._find_error()
+
+    def _find_error(self) -> BaseException | None:
+        return self._task.exception() if self._task.done() else None
 
     async def _follow(self, version: str) -> None:
-        async for kind, metadata in self._writer.watch_metadata(CONFIGS, version):
-            name = metadata["name"]
-            if kind == "DELETED" or self.generations.get(name) == metadata["generation"]:
-                continue
-            async with self._changed:
-                self.generations[name] = metadata["generation"]
-                self.seen[name] = self.last = time.monotonic()
-                self.first = self.first or self.last
-                self.written += 1
-                self._changed.notify_all()
+        while True:  # the API server ends watches that do not read for a while
+            async for kind, metadata in self._writer.watch_metadata(CONFIGS, version):
+                version = metadata["resourceVersion"]
+                if kind != "DELETED" and self.generations.get(metadata["name"]) != metadata["generation"]:
+                    await self._note(metadata["name"], metadata["generation"])
+
+    async def _note(self, name: str, generation: int) -> None:
+        async with self._changed:
+            self.generations[name] = generation
+            self.seen[name] = self.last = time.monotonic()
+            self.first = self.first or self.last
+            self.written += 1
+            self._changed.notify_all()
 
 
 async def count_requests(writer: Writer) -> Counter[tuple[str, str]]:

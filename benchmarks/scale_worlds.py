@@ -96,6 +96,8 @@ class Writer:
         async with self._session.get(self._url + resource.path() + query, headers={"Accept": METADATA}) as answer:
             async for line in answer.content:
                 event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise RuntimeError(f"the watch of {resource.plural}: {event['object']}")
                 yield event["type"], event["object"]["metadata"]
 
 
