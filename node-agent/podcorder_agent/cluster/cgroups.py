@@ -81,7 +81,10 @@ class PodCgroups:
             if known is not None and known.removed is None:
                 self._remove(known, time)
             return False
-        if change.id in self.known or self._is_inside(change.path):
+        if change.id in self.known:
+            self.known[change.id].held = True  # a scan was faster
+            return False
+        if self._is_inside(change.path):
             return False
         return not self._add(change.id, change.path, change.comm, time, held=True) and _PODS not in change.path
 

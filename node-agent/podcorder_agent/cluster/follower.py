@@ -33,6 +33,8 @@ RETRY_SECONDS = 0.5
 UNKNOWN_NS = 60 * 10**9
 """How long anything is held for a container; after that nobody need be told about one that is gone."""
 HEALTH_SECONDS = 5.0
+SCAN_SECONDS = 30.0
+"""Between looks for cgroups whose making was lost on its way."""
 SETTLING_SECONDS = 10.0
 """So long after a namespace was reported its policies must have come; until then no container of it is let go."""
 _NOBODY = 0
@@ -65,6 +67,7 @@ class Follower:
         self._applied = 0
         self._next_look = 0.0
         self._next_health = 0.0
+        self._next_scan = 0.0
         self._away = False
 
     def tell_pods(self, change: Change) -> None:
@@ -122,13 +125,18 @@ class Follower:
             if now - frame.time < UNKNOWN_NS:
                 self._observe(frame)
         self._selection.adopt(recovery.slots)
-        self._cgroups.scan(self._root, _boot_time())
+        self._scan()
         for each in list(self._cgroups.known.values()):
             if each.id in recovery.decided:
                 each.held = True  # what was asked about it once must be taken back
                 if each.removed is not None:
                     self._forget(each.id)
         self._reader = reader
+
+    def _scan(self) -> None:
+        """Look for what nobody told of."""
+        self._next_scan = time.monotonic() + SCAN_SECONDS
+        self._cgroups.scan(self._root, _boot_time())
         self._dirty |= self._cgroups.known.keys()
 
     def _check_generation(self) -> None:
@@ -137,8 +145,7 @@ class Follower:
         if generation != self._generation:
             self._generation = generation
             self._selection.forget_all()
-            self._cgroups.scan(self._root, _boot_time())
-            self._dirty |= self._cgroups.known.keys()
+            self._scan()
 
     def _observe(self, frame: Frame) -> None:
         if frame.kind is not FrameKind.LIFECYCLE:
@@ -158,6 +165,8 @@ class Follower:
 
     def _reconcile(self) -> None:
         """Decide anew where something has changed, and ask for what follows. Raises ControlError."""
+        if self._selection.hold(self._config.config.policies) or time.monotonic() >= self._next_scan:
+            self._scan()
         self._collect_dirty()
         if self._dirty:
             self._decide(_boot_time())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from podcorder_agent.cluster.decisions import Recorded
@@ -62,6 +62,17 @@ class Selection:
         """A cgroup that is gone."""
         self._told.pop(cgroup_id, None)
 
+    def hold(self, policies: Iterable[ConfiguredPolicy]) -> bool:
+        """Have new cgroups held for what any of the policies asks for. Whether the recorder tells of cgroups from now
+        on and did not before: while it has nothing to record it watches nothing. Raises ControlError."""
+        events = events_of(policies)
+        if events == self._held:
+            return False
+        begun = bool(events) and not self._held
+        self.note(self._control.pending(events))
+        self._held = events
+        return begun
+
     def apply(
         self,
         policies: Mapping[PolicyKey, ConfiguredPolicy],
@@ -70,7 +81,6 @@ class Selection:
     ) -> None:
         """Ask for all that differs: what is recorded by cgroup, what is not. Raises ControlError."""
         slots = self._assign(policies, Counter(each.combination for each in recorded.values()))
-        self._hold(events_of(policies.values()))
         for number, each in recorded.items():
             self._select(number, slots[each.combination], each)
         for number in excluded:
@@ -110,11 +120,6 @@ class Selection:
             logger.error("The recorder refuses the policies %s: %s", settings["policy"], error)
             self.refused[slot] = f"{settings['policy']}: {error}"
         self._configured[slot] = settings
-
-    def _hold(self, events: list[str]) -> None:
-        if events != self._held:
-            self.note(self._control.pending(events))
-            self._held = events
 
     def _select(self, number: int, slot: int, recorded: Recorded) -> None:
         request = slot, recorded.session_kind.value, recorded.container
