@@ -21,6 +21,8 @@ class Held(NamedTuple):
     generation: int
     scope: int
     """Stands for the namespaces that the entry is limited to; 0: none are named."""
+    content: int
+    """Stands for its spec: a policy that was deleted and made anew has the same generation with another one."""
     since: int
     """The config's generation with which this entry, as it is now, came in at the latest."""
 
@@ -81,6 +83,11 @@ def stand_for(namespaces: tuple[str, ...] | None) -> int:
     return 0 if namespaces is None else hash(namespaces) or 1
 
 
+def stand_for_spec(text: str) -> int:
+    """What `Held.content` is for an entry whose spec has this canonical JSON."""
+    return hash(text)
+
+
 def read_report(raw: Mapping[str, Any]) -> Report:
     """Raises Garbled."""
     status = raw.get("status")
@@ -108,18 +115,19 @@ def _held(spec: Any, generation: int, before: Mapping[PolicyKey, Held]) -> dict[
         if not isinstance(entry, dict):
             continue
         key = share_key(read_text(entry.get("kind")), read_text(entry.get("namespace")), read_text(entry.get("name")))
-        scope = stand_for(_names(entry.get("namespaces")))
+        now = (
+            read_count(entry.get("generation")),
+            stand_for(_names(entry.get("namespaces"))),
+            stand_for_spec(encode_canonical(entry.get("spec"))),
+        )
         known = before.get(key)
-        if known is not None and known[:2] == (read_count(entry.get("generation")), scope):
-            held[key] = known
-        else:
-            held[key] = _share_held(read_count(entry.get("generation")), scope, generation)
+        held[key] = known if known is not None and known[:3] == now else _share_held(*now, generation)
     return held
 
 
-@lru_cache(maxsize=8192)
-def _share_held(generation: int, scope: int, since: int) -> Held:
-    return Held(generation, scope, since)
+@lru_cache(maxsize=1 << 16)
+def _share_held(generation: int, scope: int, content: int, since: int) -> Held:
+    return Held(generation, scope, content, since)
 
 
 @lru_cache(maxsize=256)

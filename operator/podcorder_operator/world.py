@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any
 
 from podcorder_operator.metadata import Metadata, read_labels, read_metadata
-from podcorder_operator.node_configs import Config, Garbled, Report, read_config, read_report, stand_for
+from podcorder_operator.node_configs import Config, Garbled, Report, read_config, read_report, stand_for, stand_for_spec
 from podcorder_operator.overlaps import Footprint, may_overlap
 from podcorder_operator.places import Area, Node
 from podcorder_operator.policies import Policy, PolicyKey, read_policy, share_key
@@ -355,11 +355,13 @@ class World:
         if policy.key in node.left_out:
             return State.LEFT_OUT
         held = node.config.held.get(policy.key) if node.config else None
+        now = (policy.generation, stand_for(self._limit(policy.key, node)), stand_for_spec(policy.rules.text))
         if (
             node.config is None
             or held is None
-            or held[:2] != (policy.generation, stand_for(self._limit(policy.key, node)))
-            or held.since > node.config.report.applied
+            or held[:3] != now
+            # What was applied of a config of this name before is beyond the generations of one made anew.
+            or not held.since <= node.config.report.applied <= node.config.generation
         ):
             return State.BEHIND
         return State.APPLIED if policy.rules.needs <= node.config.report.full else State.DEGRADED

@@ -37,9 +37,11 @@ def test_other_policies_do_not_matter() -> None:
     assert (since(first), since(second), since(third)) == ({"one": 4}, {"one": 4, "other": 5}, {"one": 4, "other": 6})
 
 
-@pytest.mark.parametrize("changed", [{"generation": 2}, {"namespaces": ["shop"]}, {"namespaces": []}])
+@pytest.mark.parametrize(
+    "changed", [{"generation": 2}, {"namespaces": ["shop"]}, {"namespaces": []}, {"spec": {"mode": "Strict"}}]
+)
 def test_changed_entry_comes_in_anew(changed: dict[str, Any]) -> None:
-    """An entry whose policy generation or namespaces changed is as new as the config's generation."""
+    """An entry whose policy generation, namespaces or spec changed is as new as the config's generation."""
     first = read(None, 4, entry(ONE))
     assert since(read(first, 5, entry(ONE, **changed))) == {"one": 5}
 

@@ -23,6 +23,7 @@ from podcorder_operator.world import World
 
 NOW = "2026-01-01T00:00:00Z"
 EVERYTHING: dict[str, Any] = {"events": {"commands": {}}}
+EXEC = PolicyKey(POLICIES.kind, "shop", "exec")
 
 
 class Replica:
@@ -393,3 +394,37 @@ def apply(world: World, node: str, *namespaces: str) -> None:
     capabilities = [{"name": name, "state": "Full"} for name in ("Containers", "Processes")]
     status = {"namespaces": list(namespaces), "appliedGeneration": 2, "capabilities": capabilities}
     put(world, CONFIGS, node, generation=2, spec=resolve(node, world.candidates(node), {}).spec, status=status)
+
+
+@pytest.fixture
+def applied(world: World) -> World:
+    """The policy `exec` is in force on node-1, alone there."""
+    put(world, POLICIES, "exec", "shop", spec=EVERYTHING)
+    report(world, "node-2")
+    put(world, CONFIGS, "node-1", generation=2, **hold(EVERYTHING, 2))
+    assert world.tally(EXEC) == Tally(matched=1, applied=1, degraded=1, first_degraded="node-1")
+    return world
+
+
+def hold(spec: dict[str, Any], applied: int) -> dict[str, Any]:
+    """The body of a config that holds `exec` with this spec."""
+    entry = {"generation": 1, "kind": EXEC.kind, "name": EXEC.name, "namespace": EXEC.namespace, "spec": spec}
+    return {"spec": {"policies": [entry]}, "status": {"appliedGeneration": applied, "namespaces": ["shop"]}}
+
+
+def test_policy_made_anew_is_not_applied_yet(applied: World) -> None:
+    """A policy that was deleted and made anew, with the same generation, is applied when its new spec is."""
+    other = {"events": {"files": {}}}
+    applied.drop(POLICIES, "shop", "exec")
+    put(applied, POLICIES, "exec", "shop", spec=other)
+    assert applied.tally(EXEC).behind == 1
+    put(applied, CONFIGS, "node-1", generation=3, **hold(other, 2))
+    assert applied.tally(EXEC).behind == 1
+    put(applied, CONFIGS, "node-1", generation=3, **hold(other, 3))
+    assert applied.tally(EXEC).behind == 0
+
+
+def test_generation_not_reached_is_not_applied(applied: World) -> None:
+    """An agent that reports more than the config's generation speaks of an earlier config of this name, or lies."""
+    put(applied, CONFIGS, "node-1", generation=2, **hold(EVERYTHING, 3))
+    assert applied.tally(EXEC).behind == 1
