@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from podcorder_agent.cluster.api import Api
@@ -24,7 +26,9 @@ from podcorder_agent.machine import unified_mount
 
 PODS = "/api/v1/pods"
 CONTROL_TIMEOUT = 5.0
-JOIN_SECONDS = 2.0
+"""Seconds that a recorder which does not answer may hold up the following."""
+
+logger = logging.getLogger(__name__)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -56,42 +60,58 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def follow(options: argparse.Namespace, stop: threading.Event) -> list[threading.Thread]:
-    """Start the threads that follow; they never end by themselves. Raises PodcorderError."""
+class Threads:
+    """What follows the cluster beside the exporter; where one part fails, all ends, to be started anew."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.failed = False
+
+    def start(self, name: str, run: Callable[[threading.Event], None]) -> None:
+        """A watch may be in the middle of its silence: nobody waits for it at the end."""
+        threading.Thread(target=self._run, args=(run,), name=name, daemon=True).start()
+
+    def _run(self, run: Callable[[threading.Event], None]) -> None:
+        try:
+            run(self.stop)
+        except Exception:
+            name = threading.current_thread().name
+            logger.exception("The %s failed: the exporter delivers what it has, and ends.", name)
+            self.failed = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def follow(options: argparse.Namespace, threads: Threads) -> None:
+    """Start all that follows. Raises PodcorderError."""
     api = Api(read_credentials(os.environ))
     board = Board()
     control = ControlClient(options.journal / SOCKET_NAME, f"follower-{os.getpid()}", timeout=CONTROL_TIMEOUT)
     follower = Follower(options.journal, control, unified_mount(), board)
     identity = os.environ.get("POD_NAME") or f"{options.node}-{os.getpid()}"
-    runs = {
-        "pods": Stream(api, PODS, f"spec.nodeName={options.node}", follower.tell_pods).run,
-        "config": Stream(api, CONFIGS, f"metadata.name={options.node}", follower.tell_config).run,
-        "follower": follower.run,
-        "status": StatusWriter(api, options.node, board).run,
-        "heartbeat": Heartbeat(api, options.namespace, options.node, identity).run,
-    }
-    # A watch may be in the middle of its silence: nobody waits for it at the end.
-    threads = [threading.Thread(target=run, args=(stop,), name=name, daemon=True) for name, run in runs.items()]
-    for each in threads:
-        each.start()
-    return threads
+    pods = Stream(api, PODS, f"spec.nodeName={options.node}", follower.tell_pods)
+    config = Stream(api, CONFIGS, f"metadata.name={options.node}", follower.tell_config)
+    threads.start("watch of pods", pods.run)
+    threads.start("watch of the config", config.run)
+    threads.start("following of pods", follower.run)
+    threads.start("reporting", StatusWriter(api, options.node, board).run)
+    threads.start("heartbeat", Heartbeat(api, options.namespace, options.node, identity).run)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Follow and export, and say in one sentence what went wrong."""
     options = parse_arguments(arguments)
     logging.basicConfig(format="podcorder-exporter: %(message)s", level=logging.WARNING)
-    stop = threading.Event()
+    threads = Threads()
     try:
         forbid_new_privileges()  # holds for the calling thread and those it starts
-        follow(options, stop)
+        follow(options, threads)
         export(options)
     except PodcorderError as error:
         print(f"podcorder-exporter: {error}", file=sys.stderr)
         return error.exit_code
     finally:
-        stop.set()
-    return 0
+        threads.stop.set()
+    return int(threads.failed)
 
 
 if __name__ == "__main__":

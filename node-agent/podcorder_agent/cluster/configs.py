@@ -51,11 +51,6 @@ def read_config(raw: dict[str, Any]) -> Config:
     )
 
 
-def name_policy(policy: ConfiguredPolicy) -> str:
-    """As people call it: `shop/exec`, or `base (cluster)`."""
-    return f"{policy.namespace}/{policy.name}" if policy.namespace else f"{policy.name} (cluster)"
-
-
 def _read_policy(entry: Any, index: int) -> tuple[ConfiguredPolicy | None, list[str]]:
     """The policy without what is unknown in it, None where nothing can be made of it; and what is wrong with it."""
     root = ("spec", "policies", index)

@@ -14,7 +14,7 @@ from pathlib import Path
 from podcorder_agent.cluster.capabilities import report_capabilities
 from podcorder_agent.cluster.cgroups import PodCgroup, PodCgroups
 from podcorder_agent.cluster.decisions import NAMING_NS, Decision, Recorded, Unrecorded, decide
-from podcorder_agent.cluster.matching import Combination, key_of, match
+from podcorder_agent.cluster.matching import Combination, PolicyKey, key_of, match
 from podcorder_agent.cluster.pods import ContainerFacts, PodFacts
 from podcorder_agent.cluster.recovery import Recovery
 from podcorder_agent.cluster.selection import Selection
@@ -24,6 +24,7 @@ from podcorder_agent.cluster.world import ConfigHolder, Pods
 from podcorder_agent.control.client import ControlClient, ControlError
 from podcorder_agent.journal import Frame, FrameKind, JournalError, Reader
 from podcorder_agent.machine.lifecycle import cgroup_changes
+from podcorder_crds import ConfiguredPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Follower:
         self._selection = Selection(control)
         self._reader: Reader | None = None
         self._generation: int | None = None
+        self._policies: dict[PolicyKey, ConfiguredPolicy] = {}
         self._combinations: dict[str, dict[str, Combination]] = {}
         """By pod and container, as of the current config."""
         self._dirty: set[int] = set()
@@ -116,14 +118,17 @@ class Follower:
 
     def _begin(self) -> None:
         """Read what the journal has, and then look at what there is. Raises ControlError and JournalError."""
-        self._generation = self._control.hello()["generation"]
+        greeting = self._control.hello()
+        self._generation = greeting["generation"]
         reader = Reader(self._journal)
         recovery = Recovery()
         now = _boot_time()
         for frame in reader.read():
-            recovery.observe(frame)
-            if now - frame.time < UNKNOWN_NS:
-                self._observe(frame)
+            if frame.segment.boot_id == greeting["boot_id"]:
+                recovery.observe(frame)
+                if now - frame.time < UNKNOWN_NS:
+                    self._observe(frame)
+        self._strangers -= recovery.decided
         self._selection.adopt(recovery.slots)
         self._scan()
         for each in list(self._cgroups.known.values()):
@@ -181,6 +186,7 @@ class Follower:
             self._config.reported = None
         if self._config.changed:
             self._config.changed = False
+            self._policies = {key_of(each): each for each in self._config.config.policies}
             self._combinations.clear()
             self._dirty |= self._cgroups.known.keys() | {_NOBODY}
         for uid in self._pods.changed:
@@ -227,8 +233,7 @@ class Follower:
             for number, each in self._decisions.items()
             if each is Unrecorded.EXCLUDED and (self._cgroups.known[number].held or self._selection.knows(number))
         )
-        policies = {key_of(each): each for each in self._config.config.policies}
-        self._selection.apply(policies, recorded, excluded)
+        self._selection.apply(self._policies, recorded, excluded)
         for number in [*recorded, *excluded]:
             if self._cgroups.known[number].removed is not None:
                 self._forget(number)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from podcorder_agent.cluster.decisions import Recorded
 from podcorder_agent.cluster.matching import Combination, PolicyKey
-from podcorder_agent.cluster.settings import compile_slot, events_of
+from podcorder_agent.cluster.settings import events_of, settings_of
 from podcorder_agent.cluster.slots import Slots, merge
 from podcorder_agent.control.client import ControlError, ControlUnreachable
 from podcorder_crds import ConfiguredPolicy
@@ -42,17 +42,24 @@ class Selection:
         self._control = control
         self._slots = Slots()
         self._configured: dict[int, Message] = {}
+        self._adoptable: dict[int, Message] = {}
+        """Slots that are filled from before a restart, until it is known which combinations are theirs."""
+        self._policies: Mapping[PolicyKey, ConfiguredPolicy] = {}
+        self._compiled: dict[Combination, Message] = {}
+        """Of these policies."""
         self._held: list[str] | None = None
+        self._held_for: Collection[ConfiguredPolicy] | None = None
         self._told: dict[int, tuple[int, str, Message] | None] = {}
         """By cgroup; None: excluded."""
 
     def adopt(self, configured: Mapping[int, Message]) -> None:
         """Slots are filled already, from before a restart."""
-        self._configured = dict(configured)
+        self._configured, self._adoptable = dict(configured), dict(configured)
 
     def forget_all(self) -> None:
         """The recorder has begun anew and knows nothing."""
-        self._configured, self._held, self._told, self.refused = {}, None, {}, {}
+        self._configured, self._adoptable, self._told, self.refused = {}, {}, {}, {}
+        self._held = self._held_for = None
 
     def knows(self, cgroup_id: int) -> bool:
         """Whether a cgroup was selected or excluded."""
@@ -62,15 +69,17 @@ class Selection:
         """A cgroup that is gone."""
         self._told.pop(cgroup_id, None)
 
-    def hold(self, policies: Iterable[ConfiguredPolicy]) -> bool:
-        """Have new cgroups held for what any of the policies asks for. Whether the recorder tells of cgroups from now
-        on and did not before: while it has nothing to record it watches nothing. Raises ControlError."""
-        events = events_of(policies)
-        if events == self._held:
+    def hold(self, policies: Collection[ConfiguredPolicy]) -> bool:
+        """Have new cgroups held for what any of the policies asks for; they are the same object for as long as they
+        are the same. Whether the recorder tells of cgroups from now on and did not before: while it has nothing to
+        record it watches nothing. Raises ControlError."""
+        if policies is self._held_for:
             return False
+        events = events_of(policies)
         begun = bool(events) and not self._held
-        self.note(self._control.pending(events))
-        self._held = events
+        if events != self._held:
+            self.note(self._control.pending(events))
+        self._held, self._held_for = events, policies
         return begun
 
     def apply(
@@ -79,7 +88,8 @@ class Selection:
         recorded: Mapping[int, Recorded],
         excluded: frozenset[int],
     ) -> None:
-        """Ask for all that differs: what is recorded by cgroup, what is not. Raises ControlError."""
+        """Ask for all that differs: what is recorded by cgroup, what is not. `policies`: the same object for as long
+        as they are the same. Raises ControlError."""
         slots = self._assign(policies, Counter(each.combination for each in recorded.values()))
         for number, each in recorded.items():
             self._select(number, slots[each.combination], each)
@@ -96,19 +106,28 @@ class Selection:
     def _assign(
         self, policies: Mapping[PolicyKey, ConfiguredPolicy], counts: Mapping[Combination, int]
     ) -> dict[Combination, int]:
-        for slot, settings in self._configured.items():
+        if policies is not self._policies:
+            self._policies = policies
+            self._compiled.clear()
+        for slot, settings in self._adoptable.items():
             for combination in counts:
-                if compile_slot(combination, policies) == settings:
+                if self._compile(combination) == settings:
                     self._slots.adopt(combination, slot)
+        self._adoptable = {}
         slots = self._slots.assign(counts)
         sharing: dict[int, list[Combination]] = defaultdict(list)
         for combination, slot in slots.items():
             sharing[slot].append(combination)
         for slot, combinations in sharing.items():
-            settings = compile_slot(merge(combinations), policies)
+            settings = self._compile(merge(combinations))
             if self._configured.get(slot) != settings:
                 self._configure(slot, settings)
         return slots
+
+    def _compile(self, combination: Combination) -> Message:
+        if combination not in self._compiled:
+            self._compiled[combination] = settings_of(combination, self._policies)
+        return self._compiled[combination]
 
     def _configure(self, slot: int, settings: Message) -> None:
         self.refused.pop(slot, None)
