@@ -1,6 +1,7 @@
-"""What an operation costs: bare, with Podcorder attached but the cgroup not selected, recorded, and under bpftrace.
+"""What an operation costs: bare, with Podcorder attached but the cgroup not selected, in a container's own session that
+is left out, recorded, and under bpftrace.
 
-The four are run in turn, several rounds, so that a machine whose speed drifts does not favour one of them; the ratio
+The five are run in turn, several rounds, so that a machine whose speed drifts does not favour one of them; the ratio
 is taken within each round and the median of the rounds is shown.
 """
 
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from fixtures.recordings import Cgroup, Recording
 
 from benchmarks.tables import render_table
+from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.mounts import mount_points
 
 ROUNDS = 5
@@ -93,7 +95,7 @@ def bpftrace(script: str, directory: Path) -> Iterator[Path]:
 
 
 class Bench:
-    """One directory, one program, the four ways."""
+    """One directory, one program, the five ways."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -109,6 +111,16 @@ class Bench:
         target = {"open": str(self.target), "exec": "/bin/true", "connect": str(port)}[operation]
         return float(cgroup.run(self.program, operation, str(COUNTS[operation]), target))
 
+    def measure_left_out(self, recording: Recording, operation: str, port: int) -> float:
+        """In the own session of a cgroup whose slot does without."""
+        container = Cgroup(f"{recording.name}-{operation}")
+        recording.client.configure(1, {"policy": "bench", "events": list(EVENT_CLASSES), "own_session": False})
+        recording.client.select(container.id, 1, "Command", {"path": f"/{container.path.name}"})
+        try:
+            return self.measure(container, operation, port)
+        finally:
+            container.remove()
+
     def round(self, number: int, port: int) -> dict[tuple[str, str], float]:
         found: dict[tuple[str, str], float] = {}
         own = self.directory / str(number)
@@ -121,6 +133,7 @@ class Bench:
             recording.select()
             for operation in COUNTS:
                 found[operation, "unselected"] = self.measure(bare, operation, port)
+                found[operation, "left out"] = self.measure_left_out(recording, operation, port)
                 found[operation, "recorded"] = self.measure(recording.cgroup, operation, port)
             recording.stop()
         finally:
@@ -164,21 +177,21 @@ def run(rounds: int = ROUNDS) -> str:
             for each in found
         )
 
+    ways = ("unselected", "left out", "recorded", "bpftrace")
     rows = [
         [
             NAMES[operation],
-            f"{ratio(operation, 'unselected'):.2f}",
-            f"{ratio(operation, 'recorded'):.2f}",
-            f"{ratio(operation, 'bpftrace'):.2f}",
+            *(f"{ratio(operation, way):.2f}" for way in ways),
             f"{share(operation):.2f}",
-            *(f"{median(operation, way) / 1000:.2f}" for way in ("bare", "unselected", "recorded", "bpftrace")),
+            *(f"{median(operation, way) / 1000:.2f}" for way in ("bare", *ways)),
             f"{bench.missed[operation]:,}",
         ]
         for operation in COUNTS
     ]
-    head = ["operation", "unselected x", "recorded x", "bpftrace x", "of bpftrace's", "bare us", "unselected us",
-            "recorded us", "bpftrace us", "bpftrace missed"]  # fmt: skip
-    table = render_table(f"Cost of an operation, median of {rounds} rounds (x: ratio to bare)", head, rows)
+    head = ["operation", *(f"{way} x" for way in ways), "of bpftrace's", *(f"{way} us" for way in ("bare", *ways))]
+    table = render_table(
+        f"Cost of an operation, median of {rounds} rounds (x: ratio to bare)", [*head, "bpftrace missed"], rows
+    )
     return f"{table}Podcorder: {bench.generated:,} records generated, {bench.lost:,} lost.\n"
 
 

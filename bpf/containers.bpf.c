@@ -21,9 +21,21 @@ struct {
 } cgroup_scratch SEC(".maps");
 
 /*
- * A new cgroup inherits its parent's selection, or is held for the recorder to decide. In one that
- * is held itself it is held by itself: a pod's cgroup comes first, and the pod's containers in it.
+ * Whether a new cgroup belongs to the one it is made in. A pod's cgroup comes first, and the pod's
+ * containers in it: what is made from outside in one that is held or excluded is held by itself.
  */
+static __always_inline bool belongs(const struct selection *around)
+{
+	__u64 own = bpf_get_current_cgroup_id();
+	struct selection *maker;
+
+	if (!(around->flags & (SELECTION_PENDING | SELECTION_EXCLUDED)))
+		return true;
+	maker = bpf_map_lookup_elem(&cgroups, &own);
+	return maker && maker->container_id == around->container_id;
+}
+
+/* A new cgroup inherits its parent's selection, or is held for the recorder to decide. */
 static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now)
 {
 	struct selection *around = bpf_map_lookup_elem(&cgroups, &parent);
@@ -31,7 +43,7 @@ static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now
 	__u32 zero = 0;
 	struct state *shared;
 
-	if (around && !(around->flags & SELECTION_PENDING)) {
+	if (around && belongs(around)) {
 		selection = *around;
 		return bpf_map_update_elem(&cgroups, &id, &selection, BPF_ANY);
 	}
@@ -93,8 +105,10 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 		record->header.flags |= RECORD_PENDING;
 	if (bpf_ringbuf_output(&lifecycle, record, size, BPF_RB_FORCE_WAKEUP))
 		count_lost(counts, CLASS_CGROUP, LOSS_RING_FULL);
-	if (removed)
+	if (removed) {
 		bpf_map_delete_elem(&cgroups, &id);
+		bpf_map_delete_elem(&roots, &id);
+	}
 	return 0;
 }
 

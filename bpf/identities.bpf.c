@@ -12,14 +12,15 @@ struct identity {
 };
 
 /* A process's number in the namespace of this level, which it or a parent of its namespace is. */
-static __always_inline __u32 number_at(struct pid *pid, __u32 level)
+static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
 {
-	void *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	/* read by helper: with a trusted pointer the verifier allows no sums */
+	void *pid = BPF_CORE_READ(task, thread_pid);
 	__u32 number = 0;
 
-	numbers += level * bpf_core_type_size(struct upid);
-	bpf_probe_read_kernel(&number, sizeof(number),
-			      numbers + bpf_core_field_offset(struct upid, nr));
+	pid += bpf_core_field_offset(struct pid, numbers);
+	pid += level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&number, sizeof(number), pid);
 	return number;
 }
 
@@ -32,7 +33,7 @@ int list_identities(struct bpf_iter__task *ctx)
 
 	if (!task || task->pid != task->tgid) /* the end, or a thread */
 		return 0;
-	identity.pid = number_at(task->thread_pid, reader->thread_pid->level);
+	identity.pid = number_at(task, reader->thread_pid->level);
 	identity.tgid = task->tgid;
 	identity.start = task->start_boottime;
 	bpf_seq_write(ctx->meta->seq, &identity, sizeof(identity));

@@ -37,6 +37,7 @@ struct counters {
 #define SLOT_HAS_NETWORKS (1 << 2)
 #define SLOT_NETWORKS_OUT (1 << 3)
 #define SLOT_PORTS_OUT	  (1 << 4)
+#define SLOT_SKIPS_OWN	  (1 << 5) /* containers' own sessions are not recorded */
 
 #define ACCESS_READ  (1 << 0)
 #define ACCESS_WRITE (1 << 1)
@@ -82,6 +83,7 @@ struct selection {
 #define SESSION_IGNORE	 (1 << 0) /* the recorder's and the exporter's own */
 #define SESSION_PARTIAL	 (1 << 1) /* the root is older than its selection */
 #define SESSION_ENTERING (1 << 2) /* entered from outside, nothing executed inside yet */
+#define SESSION_OWN	 (1 << 3) /* the container's own */
 
 struct session {
 	__u64 container_id;
@@ -89,6 +91,13 @@ struct session {
 	__u64 process_start;
 	__u32 session_root;
 	__u32 flags; /* SESSION_* */
+};
+
+/* The process that began a container's own session. */
+struct root {
+	__u64 start; /* start_boottime, ns */
+	__u32 tgid;
+	__u32 reserved;
 };
 
 struct path_key {
@@ -157,6 +166,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct session);
 } sessions SEC(".maps");
+
+/* By container. Apart from its selection, which the recorder writes: the first root is set once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct root);
+} roots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

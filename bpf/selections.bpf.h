@@ -59,6 +59,28 @@ static __always_inline struct selection *selection_current(__u64 cgroup_id)
 }
 
 /*
+ * SESSION_OWN where this process, whose parent is outside, begins or began the
+ * container's own session: the first since its cgroup was made. Of a container
+ * that was not seen made only what is older than its selection may be its own.
+ */
+static __always_inline __u32 claim_own(struct selection *selection, __u64 start, __u32 tgid,
+				       bool older)
+{
+	struct root root = {.start = start, .tgid = tgid};
+	__u64 container_id = selection->container_id;
+	struct root *own = bpf_map_lookup_elem(&roots, &container_id);
+
+	if (!own && selection->flags & SELECTION_RUNTIME && !(selection->flags & SELECTION_WATCHED))
+		return older ? SESSION_OWN : 0;
+	if (!own) {
+		if (!bpf_map_update_elem(&roots, &container_id, &root, BPF_NOEXIST))
+			return SESSION_OWN;
+		own = bpf_map_lookup_elem(&roots, &container_id);
+	}
+	return own && own->tgid == tgid && own->start == start ? SESSION_OWN : 0;
+}
+
+/*
  * Place the current process, which has no session yet: its root is the topmost
  * ancestor still inside the container, found by walking up the real parents.
  */
@@ -68,6 +90,7 @@ __checked_once int place_session(struct selection *selection)
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	struct session placed = {};
 	__u32 tgid = BPF_CORE_READ(leader, tgid);
+	bool inherits = false, older;
 	int i;
 
 	if (!selection)
@@ -97,15 +120,20 @@ __checked_once int place_session(struct selection *selection)
 		if (known && known->container_id == placed.container_id) {
 			placed.session_start = known->session_start;
 			placed.session_root = known->session_root;
-			placed.flags = known->flags & SESSION_ENTERING;
+			placed.flags = known->flags & (SESSION_ENTERING | SESSION_OWN);
+			inherits = true;
 			break;
 		}
 		leader = parent;
 	}
-	if (placed.session_start < selection->since && !(selection->flags & SELECTION_WATCHED))
+	older = placed.session_start < selection->since && !(selection->flags & SELECTION_WATCHED);
+	if (older)
 		placed.flags |= SESSION_PARTIAL;
-	else if (placed.session_root == tgid && selection->flags & SELECTION_RUNTIME)
+	if (!older && placed.session_root == tgid && selection->flags & SELECTION_RUNTIME)
 		placed.flags |= SESSION_ENTERING;
+	else if (!inherits)
+		placed.flags |=
+			claim_own(selection, placed.session_start, placed.session_root, older);
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
 }
 
@@ -155,7 +183,16 @@ static __always_inline void begin_session(struct task_struct *task)
 	session->session_root = task->tgid;
 	session->session_start = bpf_ktime_get_boot_ns();
 	session->flags &= ~SESSION_ENTERING;
+	session->flags |= claim_own(selection, process_start_of(task), task->tgid, false);
 }
+
+/* SESSION_* of what a slot does not record. By a shift, as flags are in records.bpf.h. */
+static __always_inline __u32 unwanted_sessions(const struct slot *slot)
+{
+	return SESSION_IGNORE | (slot->flags & SLOT_SKIPS_OWN) >> 2;
+}
+
+_Static_assert(SLOT_SKIPS_OWN >> 2 == SESSION_OWN, "see unwanted_sessions()");
 
 /* Fill the subject if events of this class are wanted from the current task. */
 static __always_inline bool select_current(struct subject *subject, __u32 class)
@@ -170,7 +207,7 @@ static __always_inline bool select_current(struct subject *subject, __u32 class)
 	if (!subject->slot || !(subject->slot->events & (1U << class)))
 		return false;
 	subject->session = session_of(subject->task, subject->selection);
-	return !(subject->session && subject->session->flags & SESSION_IGNORE);
+	return !(subject->session && subject->session->flags & unwanted_sessions(subject->slot));
 }
 
 #endif /* PODCORDER_SELECTIONS_BPF_H */

@@ -33,6 +33,7 @@ RING_HEADER = 8
 LOSSES = 6
 NETWORK_CLASSES = ("connect", "accept", "listen", "datagram")
 UNSETTLED, UNREADABLE, COMPAT, IO_URING = 1, 2, 16, 32
+OWN = 512
 RESULT_UNKNOWN = 0x7FFFFFFF
 WORKLOADS = Path(__file__).parent / "workloads"
 
@@ -84,6 +85,7 @@ class NetworkRecord(NamedTuple):
 
     kind: str
     flags: int
+    """Without whose session it was."""
     tgid: int
     pid: int
     ppid: int
@@ -107,7 +109,7 @@ def decode(data: memoryview) -> NetworkRecord:
     length = 4 if family == 2 else 16
     ends = [str(ipaddress.ip_address(bytes(each[:length]))) for each in (local, peer)]
     return NetworkRecord(
-        CLASS_NAMES[number], flags, tgid, pid, ppid, comm, latency, result, family, protocol,
+        CLASS_NAMES[number], flags & ~OWN, tgid, pid, ppid, comm, latency, result, family, protocol,
         ends[0], local_port, ends[1], peer_port,
     )  # fmt: skip
 

@@ -134,6 +134,8 @@ def check_settings(settings: Message) -> None:
             raise MessageError("`first` must not be greater than `last`")
         _verdict(port)
     _integer(settings, "rate_limit", 0, 2**32 - 1, 0)
+    if not isinstance(settings.get("own_session", True), bool):
+        raise MessageError("`own_session` must be true or false")
 
 
 def _check_hello(message: Message) -> None:

@@ -37,6 +37,7 @@ class RecordFlag(IntFlag):
     PARTIAL = 1 << 6
     SESSIONLESS = 1 << 7
     ENTERING = 1 << 8
+    OWN = 1 << 9
 
 
 class ExecFlag(IntFlag):

@@ -13,7 +13,7 @@ from podcorder_agent.recorder.classes import event_bits
 SLOT = struct.Struct("=6I" + "HHI" * 16)
 _PORTS = 16
 _PATH_SIZE = 248
-_HAS_PATHS, _PATHS_OUT, _HAS_NETWORKS, _NETWORKS_OUT, _PORTS_OUT = 1, 2, 4, 8, 16
+_HAS_PATHS, _PATHS_OUT, _HAS_NETWORKS, _NETWORKS_OUT, _PORTS_OUT, _SKIPS_OWN = 1, 2, 4, 8, 16, 32
 _VERDICTS = {"include": 1, "exclude": 2}
 _ACCESS = {"read": 1, "write": 2}
 _SLOT_BITS = 32
@@ -40,7 +40,7 @@ def compile_settings(slot: int, settings: Message | None) -> SlotFilters:
     ports = settings.get("ports", [])
     flags = _HAS_PATHS * bool(paths) + _HAS_NETWORKS * bool(networks)
     flags += _PATHS_OUT * _includes(settings, "paths") + _NETWORKS_OUT * _includes(settings, "networks")
-    flags += _PORTS_OUT * _includes(settings, "ports")
+    flags += _PORTS_OUT * _includes(settings, "ports") + _SKIPS_OWN * (not settings.get("own_session", True))
     access = sum(_ACCESS[name] for name in set(settings.get("access") or _ACCESS))
     ranges: list[int] = []
     for each in ports:

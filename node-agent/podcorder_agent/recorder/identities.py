@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from functools import cached_property
 from typing import NamedTuple
 
+from podcorder_agent.recorder.libbpf import Link
 from podcorder_agent.recorder.loaders import CoreLoader
 
 _IDENTITY = struct.Struct("=2IQ")
@@ -24,15 +26,18 @@ class Identities:
     """The processes of our own pid namespace and those below it, asked of the kernel anew each time."""
 
     def __init__(self, loader: CoreLoader) -> None:
-        """Raises LoadRefused."""
-        self._link = loader.attach_iterator("identities", "list_identities")
+        self._loader = loader
+
+    @cached_property
+    def _link(self) -> Link:
+        return self._loader.attach_iterator("identities", "list_identities")
 
     def by_pid(self) -> dict[int, Identity]:
-        """By the number that each has in our own pid namespace."""
+        """By the number that each has in our own pid namespace; raises LoadRefused."""
         return {pid: Identity(tgid, start) for pid, tgid, start in _IDENTITY.iter_unpack(self._link.iterate())}
 
     def find(self, pid: int) -> Identity:
-        """Raises ProcessLookupError."""
+        """Raises ProcessLookupError, LoadRefused."""
         found = self.by_pid().get(pid)
         if found is None:
             raise ProcessLookupError(f"there is no process {pid} in the recorder's pid namespace")

@@ -32,6 +32,7 @@ _SIZES = {
     "slots": SLOT.size,
     "cgroups": _SELECTION.size,
     "sessions": _SESSION.size,
+    "roots": 16,
     "paths": 4,
     "networks": 4,
     "skipped": _SKIPPED.size,
@@ -144,8 +145,9 @@ class KernelMaps:
         present = self._maps["cgroups"].lookup(key)
         if present is not None:
             _, earlier, _, _, _, _, old_flags, _ = _SELECTION.unpack(present)
-            since = since if old_flags & _SELECTION_EXCLUDED else earlier
-            flags |= old_flags & _SELECTION_WATCHED
+            if not old_flags & _SELECTION_EXCLUDED:  # else what began meanwhile is older than its selection
+                since = earlier
+                flags |= old_flags & _SELECTION_WATCHED
         self._maps["cgroups"].update(key, _SELECTION.pack(container_id, since, 0, 0, 0, slot, flags, 0))
 
     def ignore(self, process: Identity) -> None:

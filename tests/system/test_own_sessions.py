@@ -1,0 +1,210 @@
+"""A slot with `own_session` off: a container's own session is left out in the kernel, later ones in it are not."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.containers import change_specification, make_busybox_bundle
+from fixtures.record_ids import read_journal
+from fixtures.recordings import Recording, cgroup2_mount
+
+from podcorder_agent.classes import RecordClass
+from podcorder_agent.interpreter.events import FileOpen, ProcessExec, ProcessExit, ProcessFork
+
+EVENTS = ["exec", "exec_failed", "fork", "exit", "open", "open_failed"]
+BUSY = "while read word; do cat /etc/motd; (true; /bin/true); echo $word; done"
+"""Does the same for each line it is given, and says so."""
+Record = Callable[..., Recording]
+
+
+class Container:
+    """A busybox in a runc container, whose own session works when told to."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.name = name
+        self.cgroup = cgroup2_mount() / name
+        bundle = make_busybox_bundle(directory, BUSY)
+        change_specification(bundle, lambda each: each.update(hostname=name))
+        command = ["runc", "run", "--bundle", bundle, name]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.work()
+
+    def work(self) -> None:
+        """Let its own session run one round."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("done\n")
+        self._process.stdin.flush()
+        assert [self._process.stdout.readline() for _ in range(2)] == ["hello\n", "done\n"]
+
+    def execute(self, *command: str) -> None:
+        subprocess.run(["runc", "exec", self.name, *command], check=True, stdout=subprocess.DEVNULL)
+
+    def end(self) -> None:
+        subprocess.run(["runc", "delete", "--force", self.name], check=False, capture_output=True)
+        self._process.communicate(timeout=20)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Recording], Container]]:
+    """Start a container; what a failed test leaves is ended."""
+    made: list[Container] = []
+
+    def begin(recording: Recording) -> Container:
+        directory = tmp_path / str(len(made))
+        directory.mkdir()
+        made.append(Container(directory, f"{recording.name}-{len(made)}"))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.end()
+
+
+def configure(recording: Recording, own_session: bool) -> None:
+    recording.client.configure(0, {"policy": "test", "events": EVENTS, "own_session": own_session})
+
+
+def select(recording: Recording, container: Container) -> None:
+    told = {"path": f"/{container.name}", "id": container.name}
+    assert recording.client.select(container.cgroup.stat().st_ino, 0, "Container", told)["cgroups"] == 1
+
+
+def generated(recording: Recording) -> list[int]:
+    """By class, but for cgroups; other containers of this machine are not held any more."""
+    recording.client.pending([], 0, 0)
+    counts: list[int] = recording.client.health()["counters"]["generated"]
+    return counts[: RecordClass.CGROUP]
+
+
+def finish(recording: Recording, *containers: Container) -> list[Any]:
+    """End everything, hold the journal to the law; the events."""
+    for each in containers:
+        each.end()
+    recording.stop()
+    read_journal(recording.journal).assert_law()
+    return recording.interpret()[0]
+
+
+def commands(events: list[Any]) -> list[list[bytes]]:
+    return [event.arguments for event in events if isinstance(event, ProcessExec)]
+
+
+def test_an_exec_is_recorded_and_the_own_session_is_not(
+    record: Record, start: Callable[[Recording], Container]
+) -> None:
+    """Of a container seen made, what it runs itself is neither recorded nor generated once it is selected."""
+    recording = record()
+    configure(recording, own_session=False)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    container = start(recording)
+    select(recording, container)
+    before = generated(recording)
+    for _ in range(101):
+        container.work()
+    assert generated(recording) == before
+    container.execute("/bin/sh", "-c", "cat /etc/motd; /bin/true")
+    container.work()
+    container.execute("/bin/id")
+    events = finish(recording, container)
+    kinds = {event.process.session.kind.value for event in events if isinstance(event, ProcessExec)}
+    own = [event for event in events if event.process and event.process.session.kind.value == "Container"]
+    execs = [event for event in events if event.process and event.process.session.kind.value == "Exec"]
+    assert kinds == {"Container", "Exec"}, "what was held before the selection is delivered"
+    assert commands(own)[1:] == [[b"cat", b"/etc/motd"], [b"/bin/true"]]
+    assert commands(execs) == [
+        [b"/bin/sh", b"-c", b"cat /etc/motd; /bin/true"],
+        [b"cat", b"/etc/motd"],
+        [b"/bin/true"],
+        [b"/bin/id"],
+    ]
+    assert len({event.process.session.id for event in execs}) == 2
+    assert {type(event) for event in execs} >= {ProcessExec, ProcessFork, ProcessExit, FileOpen}
+
+
+def test_a_container_older_than_its_selection(record: Record, start: Callable[[Recording], Container]) -> None:
+    """What ran before the selection is the container's own, in whichever process; what is begun later is not."""
+    recording = record()
+    container = start(recording)
+    configure(recording, own_session=False)
+    select(recording, container)
+    container.work()
+    container.execute("/bin/id")
+    container.work()
+    assert commands(finish(recording, container)) == [[b"/bin/id"]]
+
+
+def test_a_container_selected_before_it_is_started(record: Record, tmp_path: Path) -> None:
+    """A selection that arrives between a container's making and its first exec does not make that exec another's."""
+    recording = record()
+    configure(recording, own_session=False)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    bundle = make_busybox_bundle(tmp_path, "cat /etc/motd; sleep 30")
+    name = f"{recording.name}-created"
+    subprocess.run(["runc", "create", "--bundle", bundle, name], check=True, stdout=subprocess.DEVNULL)
+    try:
+        cgroup = cgroup2_mount() / name
+        recording.client.select(cgroup.stat().st_ino, 0, "Container", {"path": f"/{name}"})
+        subprocess.run(["runc", "start", name], check=True)
+        subprocess.run(["runc", "exec", name, "/bin/id"], check=True, stdout=subprocess.DEVNULL)
+    finally:
+        subprocess.run(["runc", "delete", "--force", name], check=True)
+    assert commands(finish(recording)) == [[b"/bin/id"]]
+
+
+def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Callable[[Recording], Container]) -> None:
+    """The first root is remembered: somebody else's session is not taken for the container's own, nor the reverse."""
+    recording = record()
+    configure(recording, own_session=False)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    container = start(recording)
+    recording.client.exclude(container.cgroup.stat().st_ino)
+    command = ["runc", "exec", container.name, "/bin/sh", "-c", "echo in; read word; /bin/id"]
+    shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert shell.stdout is not None
+    assert shell.stdout.readline() == "in\n"
+    select(recording, container)
+    container.work()
+    shell.communicate("word\n", timeout=20)
+    container.work()
+    events = finish(recording, container)
+    assert commands(events) == [[b"/bin/id"]]
+
+
+def test_a_recorder_that_takes_over_leaves_it_out_too(record: Record, start: Callable[[Recording], Container]) -> None:
+    """Which session is the own one outlives the recorder, killed under load."""
+    recording = record()
+    configure(recording, own_session=False)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    container = start(recording)
+    select(recording, container)
+    before = generated(recording)
+    recording.recorder.send_signal(signal.SIGKILL)
+    recording.recorder.wait()
+    container.work()
+    recording.start_recorder()
+    container.work()
+    assert generated(recording) == before
+    container.execute("/bin/id")
+    assert commands(finish(recording, container))[-1] == [b"/bin/id"]
+
+
+def test_it_can_be_turned_on_and_off(record: Record, start: Callable[[Recording], Container]) -> None:
+    """The own session is recorded from the moment its slot says so, under the id it had before."""
+    recording = record()
+    configure(recording, own_session=True)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    container = start(recording)
+    select(recording, container)
+    for own_session in (True, False, True):
+        configure(recording, own_session=own_session)
+        container.work()
+    events = finish(recording, container)
+    own = [event for event in events if isinstance(event, ProcessExec) and event.arguments == [b"cat", b"/etc/motd"]]
+    assert len(own) == 3, "one while it was started, and one for each time it was on"
+    assert len({event.process.session.id for event in own}) == 1
