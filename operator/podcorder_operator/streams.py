@@ -97,6 +97,7 @@ class Stream:
                 for raw in page.items:
                     if (key := self._put(raw)) is not None:
                         keys.add(key)
+                    await asyncio.sleep(0)
                 version = page.resource_version
                 page.items.clear()  # so that never two pages are in memory
         self._sink.listed(self.resource, keys)
@@ -110,6 +111,7 @@ class Stream:
                 self._stir()
                 self._progressed = True
                 self._take(event)
+                await asyncio.sleep(0)  # thousands may come at once, and a leader must renew its lease meanwhile
 
     def _take(self, event: Event) -> None:
         if event.type in ("ADDED", "MODIFIED"):

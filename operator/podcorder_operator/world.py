@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Set
+from itertools import chain
 from typing import Any
 
 from podcorder_operator.metadata import Metadata, read_labels, read_metadata
@@ -155,11 +156,7 @@ class World:
 
     def partners(self, key: PolicyKey) -> list[Policy]:
         """Policies that may record the same sessions, sorted."""
-        own = self._footprint(key)
-        if own is None:
-            return []
-        others = ((other, self._footprint(other)) for other in sorted(self.policies) if other != key)
-        return [self.policies[other] for other, footprint in others if footprint and may_overlap(own, footprint)]
+        return [self.policies[other] for other in sorted(self._partner_keys(key))]
 
     # Policies
 
@@ -211,7 +208,13 @@ class World:
             self._local.pop(key.namespace, None)
 
     def _partner_keys(self, key: PolicyKey) -> list[PolicyKey]:
-        return [policy.key for policy in self.partners(key)]
+        own = self._footprint(key)
+        if own is None:
+            return []
+        # What other namespaces hold, which can be much, concerns no policy of this one.
+        near = chain(self._local.get(key.namespace, ()), self._areas) if key.namespace else self.policies
+        others = ((other, self._footprint(other)) for other in near if other != key)
+        return [other for other, footprint in others if footprint and may_overlap(own, footprint)]
 
     def _footprint(self, key: PolicyKey) -> Footprint | None:
         policy = self.policies.get(key)
