@@ -5,15 +5,17 @@ Withheld records are counted by class, so that generated = delivered + withheld 
 
 from __future__ import annotations
 
-from collections.abc import Container as Collection
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import add
 
 from podcorder_agent.classes import CLASS_COUNT
 from podcorder_agent.interpreter.events import Event, SessionStart
 from podcorder_agent.interpreter.sessions import Sessions
-from podcorder_agent.interpreter.slots import Slot
-from podcorder_agent.interpreter.subjects import Session
+from podcorder_agent.interpreter.slots import Slot, Verdicts
+from podcorder_agent.interpreter.subjects import Process, Session
+
+_ALL: Verdicts = (True,) * CLASS_COUNT
+_NOTHING: Verdicts = (False,) * CLASS_COUNT
 
 
 class Sieve:
@@ -39,39 +41,41 @@ class Sieve:
             return found
         kept: list[Event] = []
         session: Session | None = None
-        wanted: Slot | None = None
-        asked = True
+        verdicts, wanted = _NOTHING, None
         for event in found:
             process = event.process
-            if process is None:
-                kept.append(event)
-                continue
-            if process.session is not session:
-                session = process.session
-                asked, wanted = self._find(session, excluded)
-            if event.RECORD is None:
-                if isinstance(event, SessionStart):
-                    session.withheld = not asked
-                # An end is told where the start was.
-                if not session.withheld:
-                    kept.append(event)
-            elif asked and (wanted is None or wanted.admits(event)):
-                if session.withheld:
-                    root = sessions.root_of(process)
-                    kept.append(SessionStart(f"{session.id}.start", event.time, root, flags=["partial"]))
-                    session.withheld = False
-                kept.append(event)
-            else:
-                self.withheld[event.RECORD] += 1
+            if process is not None:
+                if process.session is not session:
+                    session = process.session
+                    verdicts, wanted = self._find(session, excluded)
+                number = event.RECORD
+                if number is None:
+                    if isinstance(event, SessionStart):
+                        session.withheld = verdicts is _NOTHING
+                    if session.withheld:
+                        continue  # of an end as well, where the start was not told
+                else:
+                    verdict = verdicts[number]
+                    if not (wanted.admits(event) if verdict is None and wanted is not None else verdict):
+                        self.withheld[number] += 1
+                        continue
+                    if session.withheld:
+                        kept.append(_begin_late(process, event.time, sessions))
+            kept.append(event)
         return kept
 
-    def _find(self, session: Session, excluded: Collection[int]) -> tuple[bool, Slot | None]:
-        """(Whether anything of a session is wanted, by which filters; None where all that was recorded is)."""
+    def _find(self, session: Session, excluded: Collection[int]) -> tuple[Verdicts, Slot | None]:
+        """What is wanted of a session, and the filters where it depends on the event."""
         container = session.container
         if container.cgroup_id in excluded:
-            return False, None
+            return _NOTHING, None
         slot = self.slots.get(container.slot)
         if slot is None or slot.kinds is None:
-            return True, None
+            return _ALL, None
         wanted = slot.kinds.get(session.kind)
-        return wanted is not None, wanted
+        return (_NOTHING, None) if wanted is None else (wanted.verdicts, wanted)
+
+
+def _begin_late(process: Process, time: int, sessions: Sessions) -> SessionStart:
+    process.session.withheld = False
+    return SessionStart(f"{process.session.id}.start", time, sessions.root_of(process), flags=["partial"])

@@ -11,11 +11,17 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from podcorder_agent.classes import CLASS_NAMES
+from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, RecordClass
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
 from podcorder_agent.interpreter.redaction import Redaction
 from podcorder_agent.interpreter.subjects import SessionKind
+
+Verdicts = tuple[bool | None, ...]
+"""By class: whether all is wanted, nothing, or what `Slot.admits` says."""
+_FILES = (RecordClass.OPEN, RecordClass.OPEN_FAILED)
+_NETWORK = (RecordClass.CONNECT, RecordClass.ACCEPT, RecordClass.LISTEN, RecordClass.DATAGRAM)
+_BOTH = frozenset({"read", "write"})
 
 
 def _items(settings: dict[str, Any], name: str) -> list[Any]:
@@ -69,6 +75,8 @@ class Slot:
     labels: list[str] | None = None
     own_session: bool = True
     """Whether the kernel half records the own sessions of containers."""
+    verdicts: Verdicts = (None,) * CLASS_COUNT
+    """Of a kind of session: what it wants of what the slot records."""
     kinds: dict[SessionKind, Slot] | None = None
     """What each kind of session wants of what the slot records, a kind that is absent nothing; None: all want all."""
 
@@ -84,6 +92,8 @@ class Slot:
                 for kind in SessionKind
                 if isinstance(kinds.get(kind), dict)
             }
+            for each in slot.kinds.values():
+                each.verdicts = each.judge_classes(slot)
         return slot
 
     @classmethod
@@ -117,6 +127,16 @@ class Slot:
                 slot.ports.append((first, last, _included(entry)))
         slot.labels = [each for each in _items(settings, "labels") if isinstance(each, str)] or None
         return slot
+
+    def judge_classes(self, whole: Slot) -> Verdicts:
+        """Where all that the slot records passes or nothing does, no event has to be looked at."""
+        files = self.paths == whole.paths and self.access in (whole.access, _BOTH)
+        network = self.networks == whole.networks and self.ports == whole.ports
+        alike = dict.fromkeys(_FILES, files) | dict.fromkeys(_NETWORK, network)
+        return tuple(
+            (True if alike.get(each, True) else None) if CLASS_NAMES[each] in self.classes else False
+            for each in RecordClass
+        )
 
     def find(self, kind: SessionKind) -> Slot | None:
         """What sessions of a kind want; None: nothing."""

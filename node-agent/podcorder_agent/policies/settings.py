@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv6Network
 from typing import Literal, TypedDict
 
 from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.policies.files import Policy
 from podcorder_crds import (
     Access,
+    AddressFilter,
     Direction,
     EventSelection,
     Mode,
@@ -58,6 +60,7 @@ class Settings(TypedDict):
     redaction: RedactionSettings
 
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
 ACCESS = {Access.READ: "read", Access.WRITE: "write"}
 
 
@@ -98,10 +101,7 @@ def _compile(
             *(PathEntry(prefix=each, verdict="exclude") for each in files.paths.exclude),
         ]
     if network is not None:
-        settings["networks"] = [
-            *(NetworkEntry(cidr=each, verdict="include") for each in network.peers.include),
-            *(NetworkEntry(cidr=each, verdict="exclude") for each in network.peers.exclude),
-        ]
+        settings["networks"] = network_entries(network.peers)
         # Of ports the first match decides, and what is excluded stays out.
         settings["ports"] = [
             *(port_entry(each, "exclude") for each in network.ports.exclude),
@@ -130,6 +130,17 @@ def events(selected: EventSelection) -> list[str]:
         if Direction.INBOUND in selected.network.directions:
             wanted |= {"accept", "listen"}
     return [each for each in EVENT_CLASSES if each in wanted]
+
+
+def network_entries(peers: AddressFilter) -> list[NetworkEntry]:
+    """To the kernel IPv4 addresses are mapped IPv6 ones (::ffff:a.b.c.d): a network around these, such as ::/0, would
+    decide about them as well. Where there is one, what holds for the rest of IPv4 and of IPv6 is said, too."""
+    entries: dict[str, Verdict] = dict.fromkeys(peers.include, "include")
+    entries |= dict.fromkeys(peers.exclude, "exclude")
+    if any(IPv6Network(each).supernet_of(_MAPPED) for each in entries if ":" in each):
+        rest: Verdict = "exclude" if peers.include else "include"
+        entries = {"0.0.0.0/0": rest, "::/0": rest} | entries
+    return [NetworkEntry(cidr=cidr, verdict=verdict) for cidr, verdict in entries.items()]
 
 
 def port_entry(ports: PortRange, verdict: Verdict) -> PortEntry:

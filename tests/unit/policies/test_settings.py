@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +107,21 @@ def test_the_recorder_takes_whatever_a_policy_allows(paths: list[str], ranges: l
             rateLimits={"recordsPerSecond": rate},
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("peers", "networks"),
+    [
+        ({"exclude": ["::/0"]}, {"0.0.0.0/0": "include", "::/0": "exclude"}),
+        ({"include": ["::/0"]}, {"0.0.0.0/0": "exclude", "::/0": "include"}),
+        (
+            {"exclude": ["::/8", "10.0.0.0/8"]},
+            {"0.0.0.0/0": "include", "::/0": "include", "::/8": "exclude", "10.0.0.0/8": "exclude"},
+        ),
+        ({"include": ["fd00::/8"]}, {"fd00::/8": "include"}),
+    ],
+)
+def test_networks_around_the_mapped_addresses_say_nothing_of_ipv4(peers: Any, networks: dict[str, str]) -> None:
+    """To the kernel 10.0.0.1 is ::ffff:10.0.0.1, which ::/0 holds: a policy's ::/0 means IPv6 alone."""
+    entries = compiled(events={"network": {"peers": peers}})["networks"]
+    assert {each["cidr"]: each["verdict"] for each in entries} == networks
