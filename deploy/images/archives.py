@@ -76,11 +76,14 @@ def write(image: Image, path: Path, time: int) -> str:
         "manifest.json": _to_json([docker]),
         **{_blob_path(name): blob for name, blob in sorted(blobs.items())},
     }
-    with tarfile.open(path, "w") as archive:
+    # Whoever reads the archive of an earlier build goes on reading that one.
+    new = path.with_suffix(".new")
+    with tarfile.open(new, "w") as archive:
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size, member.mtime = len(data), time
             archive.addfile(member, io.BytesIO(data))
+    new.replace(path)
     return digest
 
 

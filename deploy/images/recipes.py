@@ -56,7 +56,10 @@ _COMMON_UNNEEDED = (
     "etc/skel",
     "etc/update-motd.d",
     "etc/update-motd.d/*",
+    "etc/python3.11",
+    "etc/python3.11/*",
     "home",
+    "sbin",
     "usr/games",
     "usr/include",
     "usr/sbin/*",
@@ -66,7 +69,12 @@ _COMMON_UNNEEDED = (
     "var/backups",
     # Python has its own character sets.
     "usr/lib/*/gconv/*",
+    # For debuggers and profilers.
     "usr/lib/*/audit/*",
+    "usr/lib/*/libc_malloc_debug.*",
+    "usr/lib/*/libmemusage.*",
+    "usr/lib/*/libpcprofile.*",
+    "usr/lib/*/libthread_db.*",
     # Modules whose libraries are not there: databases, terminals, NIS.
     "usr/lib/python3.11/lib-dynload/_curses*",
     "usr/lib/python3.11/lib-dynload/_dbm*",
@@ -78,6 +86,7 @@ _COMMON_UNNEEDED = (
     "usr/lib/python3.11/sqlite3/*",
     # What only developers use.
     "usr/lib/python3.11/pydoc_data/*",
+    "usr/lib/python3.11/sitecustomize.py",
     "usr/lib/python3.11/test/*",
     "usr/lib/python3.11/turtle.py",
     "usr/lib/python3.11/venv/*",
@@ -129,7 +138,7 @@ OPERATOR = Recipe(
     unneeded=(*_COMMON_UNNEEDED, "usr/local/lib/python3.11/dist-packages/podcorder_agent/*"),
     uncompiled=(
         "usr/local/lib/python3.11/dist-packages/kubernetes/*/api/*",
-        "usr/local/lib/python3.11/dist-packages/kubernetes/*/models/*",
+        "usr/local/lib/python3.11/dist-packages/kubernetes/aio/client/models/[!_]*",
     ),
 )
 RECIPES = {recipe.name: recipe for recipe in (AGENT, OPERATOR)}
