@@ -85,7 +85,11 @@ class Run:
         }
         for name, part in parts.items():
             print(f"{time.strftime('%T')} {name}", file=sys.stderr, flush=True)
+            known = set(self.figures)
             await part()
+            for figure, value in self.figures.items():
+                if figure not in known:
+                    print(f"    {figure}: {value}", file=sys.stderr, flush=True)
 
     async def _populate(self) -> None:
         await populate(self._writer, NODES, NAMESPACES, POLICY_COUNT, self._random)
