@@ -27,10 +27,6 @@ class Selection:
     kind: SessionKind
     decided: int
     """Boot time of the request's frame, ns: an older request that was carried forward changes nothing."""
-    made: bool = False
-    """Whether its cgroup was seen made: then the first root is the container's own for certain."""
-    rooted: bool = False
-    """Whether a session began in it."""
     probes: tuple[bytes, ...] = ()
     """Commands that the kubelet runs in it, each as argv stands in memory."""
 
@@ -165,7 +161,7 @@ class Selections:
     def _make(self, cgroup_id: int, slot: int) -> Selection:
         made = self.made.get(cgroup_id)
         container = Container(cgroup_id, made.path if made else "", slot=slot)
-        return Selection(container, SessionKind.CONTAINER, 0, made is not None)
+        return Selection(container, SessionKind.CONTAINER, 0)
 
     def _choose(self, selection: Selection) -> None:
         self.chosen[selection.container.cgroup_id] = selection
@@ -216,13 +212,10 @@ class Selections:
 
 def _save(selection: Selection, number: Callable[[Container], int]) -> list[Any]:
     probes = [each.decode("latin-1") for each in selection.probes]
-    return [
-        *(number(selection.container), selection.kind.value, selection.decided, selection.made, selection.rooted),
-        probes,
-    ]
+    return [number(selection.container), selection.kind.value, selection.decided, probes]
 
 
 def _load(saved: list[Any], containers: list[Container]) -> Selection:
-    container, kind, decided, made, rooted, probes = saved
+    container, kind, decided, probes = saved
     known = tuple(each.encode("latin-1") for each in probes)
-    return Selection(containers[container], SessionKind(kind), int(decided), bool(made), bool(rooted), known)
+    return Selection(containers[container], SessionKind(kind), int(decided), known)

@@ -214,9 +214,7 @@ class Sessions:
             root, start = place
             selection = self.find(container_id, slot)
             partial = bool(flags & RecordFlag.PARTIAL)
-            kind = SessionKind.SETUP
-            if not flags & RecordFlag.ENTERING:
-                kind = self._kind(selection, flags, program if process.tgid == root else None)
+            kind = self._kind(selection, flags, program if process.tgid == root else None)
             labels = self._labels(selection.container, kind)
             session = Session(selection.container, root, start, self.session_id(start, root), kind, labels, partial)
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
@@ -231,24 +229,13 @@ class Sessions:
         self.trees[place] = tree
 
     def _kind(self, selection: Selection, flags: int, program: Program | None) -> SessionKind:
-        """The first root since the container was made is what was selected, and so is one older than its selection.
-        Others are execs, or probes where they run what the kubelet runs. A session whose first program is not known is
-        an exec: none is taken for less."""
-        first, selection.rooted = not selection.rooted, True
-        if flags & RecordFlag.PARTIAL or (first and self._is_own(selection, flags)):
+        """The own session is what was selected; others are execs, or probes where they run what the kubelet runs. A
+        session whose first program is not known is an exec: none is taken for less."""
+        if flags & RecordFlag.ENTERING:
+            return SessionKind.SETUP
+        if flags & RecordFlag.OWN:
             return selection.kind
         return SessionKind.PROBE if program is not None and is_probe(program, selection.probes) else SessionKind.EXEC
-
-    def _is_own(self, selection: Selection, flags: int) -> bool:
-        """Whether the first root is the container's own: in an older one it was begun from outside.
-
-        Where the kernel half leaves the own session out, only what it held before it knew so can be one.
-        """
-        if selection.kind is SessionKind.COMMAND:
-            return True
-        slot = self.slots.get(selection.container.slot)
-        left_out = slot is not None and not slot.own_session and not flags & RecordFlag.PENDING
-        return selection.made and not left_out
 
     def _labels(self, container: Container, kind: SessionKind) -> list[str] | None:
         slot = self.slots.get(container.slot)

@@ -73,8 +73,6 @@ class Slot:
     networks: list[tuple[IPv6Network, bool]] = field(default_factory=list)
     ports: list[tuple[int, int, bool]] = field(default_factory=list)
     labels: list[str] | None = None
-    own_session: bool = True
-    """Whether the kernel half records the own sessions of containers."""
     verdicts: Verdicts = (None,) * CLASS_COUNT
     """Of a kind of session: what it wants of what the slot records."""
     kinds: dict[SessionKind, Slot] | None = None
@@ -84,7 +82,6 @@ class Slot:
     def parse(cls, settings: dict[str, Any], base: Redaction) -> Slot:
         """Read the settings of a `configure` request; without `redaction` the slot has the base's."""
         slot = cls._parse_filters(settings, base)
-        slot.own_session = settings.get("own_session") is not False
         kinds = settings.get("kinds")
         if isinstance(kinds, dict):
             slot.kinds = {

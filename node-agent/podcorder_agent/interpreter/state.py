@@ -91,9 +91,9 @@ def upgrade(saved: dict[str, Any]) -> dict[str, Any]:
     containers: list[list[Any]] = []
     numbers: dict[int, int] = {}
     chosen = []
-    for cgroup_id, path, identity, runtime, name, policy, slot, *rest in saved["selections"]["chosen"]:
+    for cgroup_id, path, identity, runtime, name, policy, slot, kind, decided, *_ in saved["selections"]["chosen"]:
         numbers[cgroup_id] = len(containers)
-        chosen.append([len(containers), *rest, []])
+        chosen.append([len(containers), kind, decided, []])
         containers.append([cgroup_id, path, identity, runtime, name, None, policy, None, slot])
     places = []
     for cgroup_id, path, identity, runtime, name, policy, is_chosen in saved["sessions"]["containers"]:

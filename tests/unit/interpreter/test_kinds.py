@@ -14,7 +14,7 @@ from podcorder_agent.interpreter import Event, events
 from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal import FrameKind
 
-PENDING, PARTIAL, ENTERING = 1 << 3, 1 << 6, 1 << 8
+PENDING, PARTIAL, ENTERING, OWN = 1 << 3, 1 << 6, 1 << 8, 1 << 9
 ALL = {"events": list(EVENT_CLASSES)}
 SCRIPT = 1 << 3
 
@@ -27,7 +27,7 @@ def begin(feed: Any, **container: Any) -> None:
     """A container whose own session is there already."""
     feed.lifecycle(record_cgroup, id=4242)
     feed.select(slot=1, container={"path": "/c", **container})
-    feed.record(record_exec, b"init", slot=1)
+    feed.record(record_exec, b"init", slot=1, flags=OWN)
 
 
 def enter(feed: Any, *argv: bytes, pid: int = 2000, **fields: Any) -> list[Event]:
@@ -95,7 +95,7 @@ def test_what_was_held_is_filtered_by_kind_as_well(feed: Any) -> None:
     """A new container's own session is withheld where only its execs are asked for."""
     configure(feed, {"Exec": ALL}, own_session=False)
     feed.lifecycle(record_cgroup, id=4242)
-    feed.record(record_exec, b"init", flags=PENDING)
+    feed.record(record_exec, b"init", flags=PENDING | OWN)
     feed.record(record_exec, b"sh", **{**place(), "flags": PENDING})
     found = feed.select(slot=1)
     assert [type(each) for each in found] == [events.ContainerStart, events.SessionStart, events.ProcessExec]
@@ -103,22 +103,12 @@ def test_what_was_held_is_filtered_by_kind_as_well(feed: Any) -> None:
     assert withheld(feed) == {"exec": 1}
 
 
-def test_where_the_kernel_leaves_the_own_session_out_the_first_root_is_an_exec(feed: Any) -> None:
-    """Nothing of the container's own is seen, so that what is first was begun from outside."""
-    configure(feed, {"Exec": ALL}, own_session=False)
-    feed.lifecycle(record_cgroup, id=4242)
-    feed.select(slot=1)
-    assert isinstance(enter(feed, b"sh")[-1], events.ProcessExec)
-    feed.record(record_open, slot=1, flags=PARTIAL)
-    assert withheld(feed) == {"open": 1}
-
-
 def test_an_ephemeral_container_is_a_debug_session(feed: Any) -> None:
     """What it was started with; who enters it later is an exec."""
     configure(feed, {"Debug": ALL})
     feed.lifecycle(record_cgroup, id=4242)
     feed.select(kind="Debug", slot=1)
-    feed.record(record_exec, b"sh", slot=1)
+    feed.record(record_exec, b"sh", slot=1, flags=OWN)
     enter(feed, b"ps")
     assert [each.process.session.kind for each in feed.all(events.ProcessExec)] == [SessionKind.DEBUG]
     assert withheld(feed) == {"exec": 1}
@@ -314,7 +304,7 @@ def test_what_was_recorded_is_delivered_withheld_or_lost(feed: Any, seed: int) -
         if draw < 0.7:
             make = chance.choice(makers)
             pid = chance.randrange(100, 104)
-            flags = chance.choice((0, 0, PENDING, PARTIAL, ENTERING))
+            flags = chance.choice((0, OWN, PENDING, PARTIAL, ENTERING))
             payload = make(
                 sequence=next(feed.sequences),
                 **{**place(pid), "container_id": cgroup_id, "flags": flags, "slot": chance.randrange(2)},

@@ -12,7 +12,7 @@ from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.pending import LONGEST_WAIT
 from podcorder_agent.interpreter.subjects import SessionKind
 
-PENDING = 1 << 3
+PENDING, OWN = 1 << 3, 1 << 9
 
 
 def record(feed: Any, make: Any, *tails: bytes, **fields: Any) -> list[Any]:
@@ -24,7 +24,7 @@ def test_records_wait_for_a_select(feed: Any) -> None:
     """They come out in their order, as the slot's policy wants them, behind the container's start."""
     feed.lifecycle(record_cgroup, id=4242)
     first = feed.frames[-1].end
-    assert record(feed, record_exec, b"app", b"pin:1", time=60 * SECOND) == []
+    assert record(feed, record_exec, b"app", b"pin:1", time=60 * SECOND, flags=PENDING | OWN) == []
     assert record(feed, record_open) == []
     assert feed.interpreter.holding == first
     settings = {"policy": "p", "events": EVENT_CLASSES, "redaction": {"defaults": False, "patterns": [r"pin:(\S+)"]}}

@@ -11,14 +11,13 @@ from podcorder_agent.interpreter.sessions import MOST_PROCESSES
 from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal import FrameKind
 
-PARTIAL, SESSIONLESS = 1 << 6, 1 << 7
+PARTIAL, SESSIONLESS, OWN = 1 << 6, 1 << 7, 1 << 9
 
 
-def test_the_first_root_is_what_was_selected_and_later_ones_are_execs(feed: Any) -> None:
-    """Kinds follow the order of roots since the container was made."""
-    feed.lifecycle(record_cgroup, id=4242)
+def test_the_own_session_is_what_was_selected_and_others_are_execs(feed: Any) -> None:
+    """The kernel half marks it, so that it is told from others though its beginning was not seen."""
     feed.select(kind="Container")
-    feed.record(record_exec, b"init")
+    feed.record(record_exec, b"init", flags=OWN)
     feed.record(record_exec, b"ps", tgid=2000, session_root=2000, session_start=60 * SECOND, process_start=60 * SECOND)
     first, second = feed.all(events.SessionStart)
     assert [each.process.session.kind for each in (first, second)] == [SessionKind.CONTAINER, SessionKind.EXEC]
@@ -29,17 +28,17 @@ def test_the_first_root_is_what_was_selected_and_later_ones_are_execs(feed: Any)
 def test_a_command_is_a_command(feed: Any) -> None:
     """`podcorder record` selects a cgroup it made itself."""
     feed.select(kind="Command")
-    feed.record(record_exec, b"init")
+    feed.record(record_exec, b"init", flags=OWN)
     (begun,) = feed.all(events.SessionStart)
     assert begun.process.session.kind is SessionKind.COMMAND
 
 
-def test_in_an_older_container_only_a_partial_root_is_its_own(feed: Any) -> None:
-    """Who enters a container older than its selection is an exec, though nothing of the container's own was seen."""
+def test_a_partial_session_says_so(feed: Any) -> None:
+    """The own session of a container older than its selection; who enters it later is an exec and is whole."""
     feed.select(kind="Container")
     feed.record(record_exec, b"ps")
     feed.select(cgroup_id=5, kind="Container")
-    feed.record(record_open, container_id=5, tgid=7, session_root=7, flags=PARTIAL)
+    feed.record(record_open, container_id=5, tgid=7, session_root=7, flags=PARTIAL | OWN)
     kinds = [each.process.session.kind for each in feed.all(events.SessionStart)]
     assert kinds == [SessionKind.EXEC, SessionKind.CONTAINER]
     assert feed.all(events.SessionStart)[1].flags == ["partial"]
@@ -187,7 +186,7 @@ def test_a_container_gone_before_it_was_selected_is_still_one(feed: Any) -> None
     feed.lifecycle(record_cgroup, id=4242)
     feed.lifecycle(record_cgroup, id=4242, removed=1)
     feed.select(kind="Container")
-    feed.record(record_exec, b"true")
+    feed.record(record_exec, b"true", flags=OWN)
     feed.time += 2 * SECOND
     feed.told(FrameKind.NOTE, {"note": "capabilities", "capabilities": {}})
     (begun,) = feed.all(events.SessionStart)

@@ -15,7 +15,7 @@ from podcorder_agent.journal import Frame
 VERSION_1 = Path(__file__).parent / "state_version_1.json"
 """What the interpreter of version 1 kept after the first SEEN frames of the journal below."""
 SEEN = 12
-PENDING = 1 << 3
+PENDING, OWN = 1 << 3, 1 << 9
 
 
 def make_journal(feed: Any) -> list[Frame]:
@@ -25,7 +25,7 @@ def make_journal(feed: Any) -> list[Frame]:
     feed.lifecycle(record_cgroup, id=4242)
     feed.request("configure", slot=1, settings={"policy": "p", "events": ["exec", "open", "exit", "fork"]})
     feed.select(slot=1, container={"path": "/c", "name": "shop", "id": "abc", "runtime": "runc"})
-    feed.record(record_exec, b"app", b"--token=x", slot=1)
+    feed.record(record_exec, b"app", b"--token=x", slot=1, flags=OWN)
     feed.record(record_fork, child_tgid=1001, child_start=70 * SECOND, slot=1)
     feed.select(5, slot=1)
     feed.record(record_exec, b"ls", slot=1, **other)
