@@ -19,7 +19,7 @@ def make_pod(**parts: Any) -> dict[str, Any]:
 
 
 def test_containers_of_all_types_are_read() -> None:
-    """Init, main and ephemeral containers come with image and type; ids without the runtime's name, earlier ones too."""
+    """Init, main and ephemeral containers have image and type; ids come without the runtime, earlier ones too."""
     terminated = {"terminated": {"containerID": f"cri-o://{EARLIER}"}}
     pod = read_pod(
         make_pod(
@@ -102,7 +102,10 @@ def test_the_owner_is_the_workload(kind: str, name: str, owner: Owner) -> None:
     metadata = {
         "labels": {"pod-template-hash": "5d8f"},
         "creationTimestamp": "2026-11-15T16:25:10Z",
-        "ownerReferences": [{"kind": "Other", "name": "no-controller"}, {"kind": kind, "name": name, "controller": True}],
+        "ownerReferences": [
+            {"kind": "Other", "name": "no-controller"},
+            {"kind": kind, "name": name, "controller": True},
+        ],
     }
     pod = read_pod(make_pod(metadata=metadata))
     assert pod is not None
