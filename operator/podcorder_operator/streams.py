@@ -46,7 +46,7 @@ class Pace:
     most: float = 30.0
     """Seconds: the longest wait between two tries, unless the API server asks for more."""
     steady: float = 10.0
-    """Seconds after which a watch that brought nothing is no failure either."""
+    """Seconds after which a watch that brought nothing is no failure either, even if its connection was lost."""
 
 
 class Stream:
@@ -65,6 +65,10 @@ class Stream:
         self._version = ""
         """Where the next watch begins; empty: list first."""
         self._progressed = False
+        """Whether the last try brought something. A list alone does not: one after the other, lists would be the most
+        that the operator can cost."""
+        self._watching = False
+        """Whether the last try came to a watch."""
         self._backoff = Backoff(self._pace.least, self._pace.most)
         self._failed_watches = 0
         """Watches in a row that were answered with an error."""
@@ -75,7 +79,7 @@ class Stream:
         loop = asyncio.get_running_loop()
         while True:
             started = self.stirred = loop.time()
-            self._progressed = False
+            self._progressed = self._watching = False
             error: ApiError | None = None
             try:
                 if not self._version:
@@ -84,7 +88,9 @@ class Stream:
             except ApiError as failure:
                 error = failure
             lasted = loop.time() - started
-            self._note_end(error, lasted)
+            if self._watching and lasted >= self._pace.steady and (error is None or not error.status):
+                self._progressed = True
+            self._note_end(error)
             await asyncio.sleep(self._choose_pause(error, lasted))
 
     async def _list(self) -> None:
@@ -107,6 +113,7 @@ class Stream:
     async def _watch(self) -> None:
         async with self._api.watch(self.resource, self._version) as events:
             self._mend()
+            self._watching = True
             async for event in events:
                 self._stir()
                 self._progressed = True
@@ -145,10 +152,10 @@ class Stream:
     def _stir(self) -> None:
         self.stirred = asyncio.get_running_loop().time()
 
-    def _note_end(self, error: ApiError | None, lasted: float) -> None:
+    def _note_end(self, error: ApiError | None) -> None:
         """What the end of a watch, or of a list, means for the next one."""
         self._metrics.count_watch_restart(self.resource.plural, type(error).__name__ if error else "Closed")
-        if self._has_progressed(error, lasted):
+        if self._progressed:
             self._backoff.reset()
             self._failed_watches = 0
         if error is None:
@@ -176,13 +183,9 @@ class Stream:
     def _choose_pause(self, error: ApiError | None, lasted: float) -> float:
         """After progress the next watch follows at once, yet never two within `least` seconds."""
         asked = error.retry_after if error is not None else None
-        if asked is None and self._has_progressed(error, lasted):
+        if asked is None and self._progressed:
             return max(self._pace.least - lasted, 0.0)
         return self._backoff.take(asked)
-
-    def _has_progressed(self, error: ApiError | None, lasted: float) -> bool:
-        """A list alone is no progress: one after the other, they would be the most that the operator can cost."""
-        return self._progressed or (error is None and lasted >= self._pace.steady)
 
 
 def explain(error: ApiError, resource: Resource) -> str:

@@ -70,13 +70,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    resource: Resource = CONFIGS, *, shadow: Shadow | None = None, **options: Any
+    resource: Resource = CONFIGS, *, shadow: Shadow | None = None, pace: Pace = PACE, **options: Any
 ) -> AsyncIterator[Running]:
     """A server and a stream that does not run yet: `streaming` runs it."""
     metrics = Metrics()
     async with ApiServer() as server, Api(server.configuration(), metrics, **options) as api:
         sink = shadow or Shadow()
-        yield Running(server, sink, Stream(api, resource, sink, metrics, PACE), metrics)
+        yield Running(server, sink, Stream(api, resource, sink, metrics, pace), metrics)
 
 
 @asynccontextmanager
@@ -358,6 +358,19 @@ def test_half_dead_connection() -> None:
             await run.server.wait_for("watch", 3)
             run.server.put(config(1), {"spec": 1})
             await run.until_in_step()
+            assert len(run.server.requests("list")) == 1
+
+    play(test)
+
+
+def test_silent_connections() -> None:
+    """Watches of a quiet collection that end for their silence, one after the other, leave no pause between them."""
+
+    async def test() -> None:
+        async with running(silence=0.2, pace=Pace(least=0.05, most=60, steady=0.1)) as run, streaming(run):
+            await run.server.wait_for("watch", 9)
+            times = [request.at for request in run.server.requests("watch")]
+            assert times[8] - times[0] < 8 * 0.2 + 2  # else 3.2 to 6.4 s more
             assert len(run.server.requests("list")) == 1
 
     play(test)
