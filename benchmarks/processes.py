@@ -14,6 +14,12 @@ def read_cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def read_busy_seconds() -> float:
+    """What all CPUs of the machine have worked so far."""
+    user, nice, system, _idle, _waiting, *interrupts = Path("/proc/stat").read_text().split("\n")[0].split()[1:8]
+    return sum(map(int, (user, nice, system, *interrupts))) / TICKS
+
+
 def read_memory(pid: int, which: str = "VmHWM") -> float:
     """MB (10^6 bytes) resident: VmHWM is the most there ever was, VmRSS what there is now."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
