@@ -100,8 +100,10 @@ class StatusWriter:
         except Exception:  # a defect of ours must cost this policy's status only, and only for now
             logger.exception("The status of %s could not be reconciled.", key)
             self._put_off(key, None)
-        self._metrics.count_reconcile("status", outcome, perf_counter() - started)
-        await asyncio.sleep(0 if outcome == "unchanged" else WRITE_SECONDS)
+        seconds = perf_counter() - started
+        self._metrics.count_reconcile("status", outcome, seconds)
+        # Where thousands of policies are compared with each other, half of the time is left to the configs.
+        await asyncio.sleep(seconds if outcome == "unchanged" else WRITE_SECONDS)
 
     async def _write(self, policy: Policy) -> Outcome:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Set
-from itertools import chain
 from typing import Any
 
 from podcorder_operator.metadata import Metadata, read_labels, read_metadata
@@ -169,14 +168,14 @@ class World:
                 self._touch_policies((key,))
             return
         nodes = set(self._concerned(key))
-        partners = self._partner_keys(key)
         self._forget(key)
         self.policies[key] = policy
         if policy.rules is not None:
             self._index(policy)
         nodes |= self._concerned(key)
         self._touch_nodes(nodes)
-        self._touch_policies((key, *partners, *self._partner_keys(key)))
+        self._touch_policies((key,))
+        self._touch_policies(self._near(key))
         for node in nodes:
             self._assess(node, (key,))
 
@@ -184,7 +183,7 @@ class World:
         if key not in self.policies:
             return
         nodes = set(self._concerned(key))
-        self._touch_policies((key, *self._partner_keys(key)))
+        self._touch_policies(self._near(key))
         self._forget(key)
         del self.policies[key]
         self._reaches.pop(key, None)
@@ -211,10 +210,13 @@ class World:
         own = self._footprint(key)
         if own is None:
             return []
-        # What other namespaces hold, which can be much, concerns no policy of this one.
-        near = chain(self._local.get(key.namespace, ()), self._areas) if key.namespace else self.policies
-        others = ((other, self._footprint(other)) for other in near if other != key)
+        others = ((other, self._footprint(other)) for other in self._near(key) if other != key)
         return [other for other, footprint in others if footprint and may_overlap(own, footprint)]
+
+    def _near(self, key: PolicyKey) -> Collection[PolicyKey]:
+        """What may record the same sessions, at first sight: one namespace can hold thousands, so that whether they do
+        is looked at where nothing else waits for it."""
+        return self._local.get(key.namespace, set()) | self._areas.keys() if key.namespace else self.policies
 
     def _footprint(self, key: PolicyKey) -> Footprint | None:
         policy = self.policies.get(key)

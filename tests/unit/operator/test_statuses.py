@@ -51,6 +51,7 @@ def test_status_follows() -> None:
             await run.until(lambda: read_reason(run, "Ready") == "NodesBehind")
             apply_config(run, "node-1")
             await run.until(lambda: read_reason(run, "Ready") == "AppliedOnAllNodes")
+            await run.until(lambda: read_events(run))
         first, second = status_writes(run)
         assert second.at - first.at >= POLICY_SECONDS * 0.99
         assert read_events(run) == [("Normal", "AppliedOnAllNodes")]
