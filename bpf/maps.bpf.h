@@ -12,7 +12,8 @@
 #define SLOT_COUNT	    64
 #define SLOT_PENDING	    63 /* what is held for containers not yet known */
 #define SLOT_PORTS	    16
-#define FILTER_PATH_SIZE    248 /* an LPM trie's key ends at 256 bytes of data */
+#define FILTER_PATH_SIZE    248	  /* an LPM trie's key ends at 256 bytes of data */
+#define FILTER_ENTRIES	    32768 /* 256 of each slot, on both sides; they are made as needed */
 #define RECORDER_TIMEOUT_NS (600ULL * 1000000000)
 
 /* One value, written by the recorder alone but for nothing. */
@@ -60,8 +61,15 @@ struct slot {
 	__u32 flags;	  /* SLOT_* */
 	__u32 rate_limit; /* records per second and cgroup; 0 none */
 	__u32 port_count;
-	__u32 reserved;
+	__u32 filter; /* which entries of paths and networks are its own */
 	struct port_range ports[SLOT_PORTS];
+};
+
+/* The recorder fills the side that is not in use, then turns: one store, and all is new. */
+struct slot_sides {
+	__u32 current; /* 0 or 1 */
+	__u32 reserved;
+	struct slot sides[2];
 };
 
 #define SELECTION_PENDING  (1 << 0)
@@ -102,13 +110,13 @@ struct root {
 
 struct path_key {
 	__u32 prefix_bits;
-	__u32 slot; /* big-endian: the trie compares bytes in order */
+	__u32 filter; /* big-endian: the trie compares bytes in order */
 	__u8 path[FILTER_PATH_SIZE];
 };
 
 struct network_key {
 	__u32 prefix_bits;
-	__u32 slot;	  /* big-endian */
+	__u32 filter;	  /* big-endian */
 	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
 };
 
@@ -150,7 +158,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SLOT_COUNT);
 	__type(key, __u32);
-	__type(value, struct slot);
+	__type(value, struct slot_sides);
 } slots SEC(".maps");
 
 struct {
@@ -177,7 +185,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 4096);
+	__uint(max_entries, FILTER_ENTRIES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct path_key);
 	__type(value, __u32);
@@ -185,7 +193,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 4096);
+	__uint(max_entries, FILTER_ENTRIES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct network_key);
 	__type(value, __u32);

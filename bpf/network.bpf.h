@@ -93,7 +93,7 @@ static __always_inline bool wants_peer(const struct subject *subject,
 
 	if (!(subject->slot->flags & SLOT_HAS_NETWORKS))
 		return true;
-	key.slot = bpf_htonl(subject->slot_id);
+	key.filter = bpf_htonl(subject->slot->filter);
 	if (record->family == AF_INET) {
 		address[2] = MAPPED_MARK;
 		address[3] = words[0];

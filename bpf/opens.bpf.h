@@ -100,7 +100,7 @@ static __always_inline int record_opened(enum open_program program, struct subje
 	/* never longer than PATH_SIZE; the mask, unlike a comparison, tells every verifier so */
 	length = (PATH_SIZE - start) & (2 * PATH_SIZE - 1);
 	bpf_probe_read_kernel(scratch->path, length, &scratch->walked.bytes[start]);
-	if (!wants_path(&scratch->walked, scratch->path, length, subject->slot, subject->slot_id))
+	if (!wants_path(&scratch->walked, scratch->path, length, subject->slot))
 		return 0;
 	if (scratch->walked.truncated)
 		flags |= RECORD_TRUNCATED;
@@ -132,7 +132,7 @@ static __always_inline int record_open_by_name(struct open_scratch *scratch,
 	if (read == PATH_SIZE)
 		flags |= RECORD_TRUNCATED;
 	if (length && scratch->path[0] == '/' &&
-	    !wants_path(&scratch->walked, scratch->path, length, subject->slot, subject->slot_id))
+	    !wants_path(&scratch->walked, scratch->path, length, subject->slot))
 		return 0;
 	record->result = result;
 	record->open_flags = open_flags;

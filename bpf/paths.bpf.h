@@ -92,24 +92,24 @@ struct path_front {
 
 /* Make the key that finds a path. */
 __checked_once int fill_key(struct path_buffer *buffer, const struct path_front *path, __u32 length,
-			    __u32 slot_id)
+			    __u32 filter)
 {
 	if (!buffer || !path)
 		return 0;
 	if (length > FILTER_PATH_SIZE - 1)
 		length = FILTER_PATH_SIZE - 1;
-	buffer->key.slot = __builtin_bswap32(slot_id);
+	buffer->key.filter = __builtin_bswap32(filter);
 	if (bpf_probe_read_kernel(buffer->key.path, length, path))
 		return 0;
 	/* prefixes end in '/', so that /etc/ means /etc and what is below, not /etcetera */
 	buffer->key.path[length] = '/';
-	buffer->key.prefix_bits = 8 * (sizeof(buffer->key.slot) + length + 1);
+	buffer->key.prefix_bits = 8 * (sizeof(buffer->key.filter) + length + 1);
 	return 1;
 }
 
 /* Whether the slot wants this path: the longest matching prefix decides. */
 static __always_inline bool wants_path(struct path_buffer *buffer, const char *path, __u32 length,
-				       const struct slot *slot, __u32 slot_id)
+				       const struct slot *slot)
 {
 	__u32 *verdict;
 
@@ -118,7 +118,7 @@ static __always_inline bool wants_path(struct path_buffer *buffer, const char *p
 	/* just walked, and its front is missing: what is left may look like any prefix */
 	if (buffer->truncated && length == PATH_SIZE - buffer->start)
 		return true;
-	if (!fill_key(buffer, (const struct path_front *)path, length, slot_id))
+	if (!fill_key(buffer, (const struct path_front *)path, length, slot->filter))
 		return true;
 	verdict = bpf_map_lookup_elem(&paths, &buffer->key);
 	if (!verdict)

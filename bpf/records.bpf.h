@@ -208,7 +208,7 @@ static __always_inline bool begin_remembered(struct record_header *header, __u32
 			return false;
 		subject.selection = selection;
 		subject.slot_id = selection->slot;
-		subject.slot = bpf_map_lookup_elem(&slots, &subject.slot_id);
+		subject.slot = slot_at(subject.slot_id);
 		if (!subject.slot)
 			return false; /* slots are never removed: cannot fail */
 		header->slot = subject.slot_id;

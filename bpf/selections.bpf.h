@@ -186,6 +186,14 @@ static __always_inline void begin_session(struct task_struct *task)
 	session->flags |= claim_own(selection, process_start_of(task), task->tgid, false);
 }
 
+/* A slot as it is now; NULL only for a number that is none. */
+static __always_inline struct slot *slot_at(__u32 number)
+{
+	struct slot_sides *sides = bpf_map_lookup_elem(&slots, &number);
+
+	return sides ? &sides->sides[sides->current & 1] : NULL;
+}
+
 /* SESSION_* of what a slot does not record. By a shift, as flags are in records.bpf.h. */
 static __always_inline __u32 unwanted_sessions(const struct slot *slot)
 {
@@ -203,7 +211,7 @@ static __always_inline bool select_current(struct subject *subject, __u32 class)
 	if (!subject->selection)
 		return false;
 	subject->slot_id = subject->selection->slot;
-	subject->slot = bpf_map_lookup_elem(&slots, &subject->slot_id);
+	subject->slot = slot_at(subject->slot_id);
 	if (!subject->slot || !(subject->slot->events & (1U << class)))
 		return false;
 	subject->session = session_of(subject->task, subject->selection);

@@ -19,7 +19,6 @@ from fixtures.recordings import Cgroup, mount_bpffs
 from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.classes import NUMBERS
-from podcorder_agent.recorder.filters import compile_settings
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
 from podcorder_agent.recorder.ladders import Capability, Rung
@@ -127,7 +126,7 @@ class NetworkPrograms:
         make_skipped_map(self.pins)
         self.maps = KernelMaps(self.pins)
         self.maps.begin(1)
-        self.maps.set_slot(0, compile_settings(0, {"events": list(NETWORK_CLASSES)} | settings))
+        self.maps.set_slot(0, {"events": list(NETWORK_CLASSES)} | settings)
         self.attachments = Attachments(loader, self.pins, self.maps, Identities(loader), (SYSCALLS, *capabilities))
         self.attachments.apply(-1 & 0x7FF)
         states = {key: state["reason"] for key, state in self.attachments.states.items() if state["state"] != "Active"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ from fixtures.containers import CAPABILITIES, EXPORTER_GROUP, RecorderContainer,
 from fixtures.record_ids import read_journal
 from fixtures.recordings import RecorderEnded, cgroup2_mount, temporary_directory
 
+import podcorder_agent
+from podcorder_agent.classes import RecordClass
 from podcorder_agent.interpreter.events import FileOpen, ProcessExec
 from podcorder_agent.recorder.privileges import KEPT
 
@@ -101,3 +105,29 @@ def test_it_does_not_start_outside_the_exporters_group(contain: Contain) -> None
         contain(groups=())
     assert ended.value.args[0] == 10
     assert "supplementalGroups" in ended.value.args[1]
+
+
+def test_a_newer_one_takes_over_without_a_gap(contain: Contain, workloads: Path, tmp_path: Path) -> None:
+    """Replaced under load by a container of another installation, and back, it records each open once; a stop leaves
+    no pin and no cgroup."""
+    versions = [tmp_path / "newer", Path(podcorder_agent.__file__).parents[1]]
+    shutil.copytree(versions[1] / "podcorder_agent", versions[0] / "podcorder_agent")
+    recording = contain(ring_size=1 << 26)
+    recording.select(["open"])
+    load = recording.cgroup.start([workloads / "opens", "500009", "/etc/hostname"])
+    for version in versions:
+        recording.recorder.send_signal(signal.SIGTERM)
+        assert recording.recorder.wait(20) == 0
+        recording.client.close()
+        recording.package = version
+        recording.start_recorder()
+        assert recording.ready["resumed"]
+        assert recording.ready["capabilities"]["files"]["state"] == "Active"
+    assert load.wait(60) == 0
+    recording.stop()
+    assert not list(cgroup2_mount().glob(f"{recording.name}*"))
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert (found.repeated, len(found.generations)) == (0, 1)
+    assert sum(found.counters["lost"][RecordClass.OPEN]) == 0
+    assert len(recording.events(FileOpen, lambda event: event.path == b"/etc/hostname")) == 500009

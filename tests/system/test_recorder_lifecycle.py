@@ -13,11 +13,11 @@ from pathlib import Path
 from fixtures.record_ids import read_journal
 from fixtures.recordings import Recording
 
+from podcorder_agent.interpreter.events import RecordingGap
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.privileges import KEPT
-from podcorder_agent.recorder.probes import list_leftovers
 
-EXIT, OPEN = 3, 4
+EXEC, EXIT, OPEN = 0, 3, 4
 Record = Callable[..., Recording]
 
 
@@ -171,16 +171,22 @@ def test_pins_outside_a_bpffs(tmp_path: Path) -> None:
     assert "mount -t bpf" in words
 
 
-def test_pins_of_another_version(record: Record, tmp_path: Path) -> None:
-    """Maps of another layout are not touched: the remedy is to clean them away."""
+def test_pins_of_another_version(record: Record) -> None:
+    """Programs whose maps have another layout are replaced, and the change is told as a gap of unknown size."""
     recording = record()
+    recording.select(["exec"])
     end(recording)
     (recording.pins / "maps" / "slots").unlink()
-    before = list_leftovers(recording.pins)
-    code, words = refuse(tmp_path / "journal", recording.pins)
-    assert code == 14
-    assert "podcorder doctor --clean" in words
-    assert list_leftovers(recording.pins) == before
+    recording.start_recorder()
+    assert not recording.ready["resumed"]
+    recording.select(["exec"])
+    recording.cgroup.run("true")
+    recording.stop()
+    found = read_journal(recording.journal)
+    assert len(found.generations) == 2
+    assert found.classes[EXEC] == 1
+    gaps = recording.events(RecordingGap)
+    assert [gap.count for gap in gaps] == [None]
 
 
 def test_missing_objects(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from fixtures.record_ids import read_journal
 from fixtures.recordings import Cgroup, Recording, temporary_directory
 
 from podcorder_agent.control.client import ControlError
+from podcorder_agent.interpreter.events import FileOpen
 from podcorder_agent.recorder import libbpf
 
 EXEC, OPEN = 0, 4
@@ -201,3 +202,31 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def test_a_slot_in_use_is_configured_anew_without_a_gap(record: Record, workloads: Path) -> None:
+    """While a slot goes back and forth between filters that all want a file, each open of it is recorded, once."""
+    recording = record(ring_size=1 << 26)
+    etc, file = "/etc/", "/etc/hostname"
+    settings = [
+        {"paths": [{"prefix": etc, "verdict": "include"}]},
+        {"paths": [{"prefix": etc, "verdict": "exclude"}, {"prefix": file, "verdict": "include"}]},
+        {"paths": []},
+        {"paths": [{"prefix": file, "verdict": "include"}], "access": ["read"]},
+        {"paths": [{"prefix": "/usr/", "verdict": "exclude"}]},
+    ]
+    recording.select(["open"], **settings[0])
+    load = recording.cgroup.start([workloads / "opens", "500009", file])
+    turns = 0
+    while load.poll() is None:
+        turns += 1
+        recording.client.configure(0, {"policy": "test", "events": ["open"], **settings[turns % len(settings)]})
+    assert load.returncode == 0
+    assert turns > 2 * len(settings)
+    recording.stop()
+    found = read_journal(recording.journal)
+    found.assert_law()
+    assert found.repeated == 0
+    assert sum(found.counters["lost"][OPEN]) == 0
+    opens = recording.events(FileOpen, lambda event: event.path == b"/etc/hostname")
+    assert len(opens) == 500009

@@ -16,7 +16,7 @@ from podcorder_agent.journal import Limits, Writer
 from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.identities import Identities
-from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map, pinned_generation
+from podcorder_agent.recorder.kernel_maps import KernelMaps, find_maps, make_skipped_map
 from podcorder_agent.recorder.loaders import CoreLoader
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
 from podcorder_agent.recorder.privileges import drop_privileges, join_group, require_privileges
@@ -68,13 +68,13 @@ def record(options: argparse.Namespace) -> None:
         join_group(options.exporter_gid)
     drop_privileges()
     install_filter()
-    generation = pinned_generation(pins)
-    resumed = generation != 0
+    found = find_maps(pins)
+    resumed = found is not None
     poller = select.epoll()
     try:
         loader = CoreLoader(options.objects)
         identities = Identities(loader)
-        recorder = begin(options, pins, generation, loader, identities)
+        recorder = begin(options, pins, found, loader, identities)
         server = listen(options, poller)
         recorder.note("resumed" if resumed else "started", capabilities=recorder.attachments.states)
     except PodcorderError:
@@ -92,11 +92,10 @@ def record(options: argparse.Namespace) -> None:
 
 
 def begin(
-    options: argparse.Namespace, pins: Pins, generation: int, loader: CoreLoader, identities: Identities
+    options: argparse.Namespace, pins: Pins, found: KernelMaps | None, loader: CoreLoader, identities: Identities
 ) -> Recorder:
-    """Lock the journal, then take the pinned maps and programs over; `generation` 0: make them."""
-    resumed = generation != 0
-    generation = generation or int.from_bytes(os.urandom(8), "little") or 1
+    """Lock the journal, then take over the pinned maps that were found, and their programs, or make them."""
+    generation = found.generation if found else int.from_bytes(os.urandom(8), "little") or 1
     journal = Writer(
         options.journal,
         node=options.node,
@@ -105,19 +104,23 @@ def begin(
         limits=Limits(options.segment_bytes, options.kept_seconds, options.kept_bytes, options.journal_bytes),
         group=options.exporter_gid,
     )
-    if not resumed:
-        pins.clear()
-        loader.make_maps(pins, options.ring_size)
-        make_skipped_map(pins)
-    maps = KernelMaps(pins)
-    if not resumed:
-        maps.begin(generation)
+    maps = found or make_maps(options, pins, loader, generation)
     maps.beat()
     maps.ignore(identities.find(os.getpid()))
     attachments = Attachments(loader, pins, maps, identities)
     attachments.adopt()
     attachments.apply(maps.wanted_events())
     return Recorder(journal, options.journal, pins, maps, attachments, generation)
+
+
+def make_maps(options: argparse.Namespace, pins: Pins, loader: CoreLoader, generation: int) -> KernelMaps:
+    """In place of whatever is pinned."""
+    pins.clear()
+    loader.make_maps(pins, options.ring_size)
+    make_skipped_map(pins)
+    maps = KernelMaps(pins)
+    maps.begin(generation)
+    return maps
 
 
 def listen(options: argparse.Namespace, poller: select.epoll) -> ControlServer:

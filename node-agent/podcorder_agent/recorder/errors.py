@@ -29,8 +29,8 @@ class PinsBusy(PodcorderError):
     exit_code = 13
 
 
-class PinsForeign(PodcorderError):
-    """What is pinned was made by a version with another layout."""
+class MapsForeign(PodcorderError):
+    """The BPF objects make maps of another layout than the recorder's."""
 
     exit_code = 14
 

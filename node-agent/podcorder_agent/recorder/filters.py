@@ -16,7 +16,7 @@ _PATH_SIZE = 248
 _HAS_PATHS, _PATHS_OUT, _HAS_NETWORKS, _NETWORKS_OUT, _PORTS_OUT, _SKIPS_OWN = 1, 2, 4, 8, 16, 32
 _VERDICTS = {"include": 1, "exclude": 2}
 _ACCESS = {"read": 1, "write": 2}
-_SLOT_BITS = 32
+_NUMBER_BITS = 32
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 """An IPv4 address stands behind these as ::ffff:a.b.c.d."""
 
@@ -27,16 +27,20 @@ class SlotFilters(NamedTuple):
     """What one slot puts into three maps: its value, and entries of the tries by key."""
 
     slot: bytes
+    """`struct slot`."""
     paths: dict[bytes, bytes]
     networks: dict[bytes, bytes]
 
 
-def compile_settings(slot: int, settings: Message | None) -> SlotFilters:
-    """The maps' values for checked settings; None clears the slot. Raises MessageError for a bad CIDR."""
+def compile_settings(number: int, settings: Message | None) -> SlotFilters:
+    """The maps' values for checked settings; None wants nothing. Raises MessageError for a bad CIDR.
+
+    `number` tells the filters' entries from those of other slots, and of this slot's other side.
+    """
     if settings is None:
         return SlotFilters(EMPTY_SLOT, {}, {})
-    paths = {_path_key(slot, each["prefix"]): _verdict(each) for each in settings.get("paths", [])}
-    networks = {_network_key(slot, each["cidr"]): _verdict(each) for each in settings.get("networks", [])}
+    paths = {_path_key(number, each["prefix"]): _verdict(each) for each in settings.get("paths", [])}
+    networks = {_network_key(number, each["cidr"]): _verdict(each) for each in settings.get("networks", [])}
     ports = settings.get("ports", [])
     flags = _HAS_PATHS * bool(paths) + _HAS_NETWORKS * bool(networks)
     flags += _PATHS_OUT * _includes(settings, "paths") + _NETWORKS_OUT * _includes(settings, "networks")
@@ -48,7 +52,7 @@ def compile_settings(slot: int, settings: Message | None) -> SlotFilters:
     ranges += [0] * (3 * _PORTS - len(ranges))
     rate = settings.get("rate_limit", 0)
     events = event_bits(settings.get("events", []))
-    return SlotFilters(SLOT.pack(events, access, flags, rate, len(ports), 0, *ranges), paths, networks)
+    return SlotFilters(SLOT.pack(events, access, flags, rate, len(ports), number, *ranges), paths, networks)
 
 
 def compile_pending(events: int) -> bytes:
@@ -61,8 +65,8 @@ def slot_events(value: bytes) -> int:
     return int(SLOT.unpack(value)[0])
 
 
-def slot_of_key(key: bytes) -> int:
-    """The slot a trie's key belongs to."""
+def filter_of_key(key: bytes) -> int:
+    """The number of the filter that a trie's key belongs to."""
     return int.from_bytes(key[4:8], "big")
 
 
@@ -74,15 +78,15 @@ def _verdict(entry: Message) -> bytes:
     return _VERDICTS[entry["verdict"]].to_bytes(4, "little")
 
 
-def _path_key(slot: int, prefix: str) -> bytes:
+def _path_key(number: int, prefix: str) -> bytes:
     """With a trailing slash, since the kernel looks `path/` up: /etc is itself and what is below, never /etcetera."""
     path = os.fsencode(prefix).rstrip(b"/") + b"/"
     if len(path) > _PATH_SIZE:
         raise MessageError(f"the prefix {prefix!r} is longer than {_PATH_SIZE - 1} bytes")
-    return struct.pack("=I", _SLOT_BITS + 8 * len(path)) + slot.to_bytes(4, "big") + path.ljust(_PATH_SIZE, b"\0")
+    return struct.pack("=I", _NUMBER_BITS + 8 * len(path)) + number.to_bytes(4, "big") + path.ljust(_PATH_SIZE, b"\0")
 
 
-def _network_key(slot: int, cidr: str) -> bytes:
+def _network_key(number: int, cidr: str) -> bytes:
     text, _, length = cidr.partition("/")
     try:
         address, width = socket.inet_pton(socket.AF_INET6, text), 128
@@ -97,4 +101,4 @@ def _network_key(slot: int, cidr: str) -> bytes:
     if width == 32:
         address, bits = _MAPPED + address, bits + 96
     kept = int.from_bytes(address, "big") >> (128 - bits) << (128 - bits)
-    return struct.pack("=I", _SLOT_BITS + bits) + slot.to_bytes(4, "big") + kept.to_bytes(16, "big")
+    return struct.pack("=I", _NUMBER_BITS + bits) + number.to_bytes(4, "big") + kept.to_bytes(16, "big")

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from podcorder_agent.classes import CLASS_COUNT, REASON_NAMES
-from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING
+from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING, Message
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.errors import PinsForeign
-from podcorder_agent.recorder.filters import SLOT, SlotFilters, compile_pending, slot_events, slot_of_key
+from podcorder_agent.recorder.barriers import wait_for_programs
+from podcorder_agent.recorder.errors import MapsForeign
+from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_events
 from podcorder_agent.recorder.identities import Identity
 from podcorder_agent.recorder.pins import Pins
 
 _STATE = struct.Struct("=4Q2I")
 _SELECTION = struct.Struct("=4Q4I")
+_SIDES = struct.Struct(f"=2I{SLOT.size}s{SLOT.size}s")
 _SESSION = struct.Struct("=3Q2I")
 _COUNTERS = struct.Struct(f"={1 + CLASS_COUNT * (1 + len(REASON_NAMES))}Q")
 _SKIPPED = struct.Struct(f"={CLASS_COUNT}Q")
@@ -29,7 +31,7 @@ _SESSION_IGNORE = 1
 _SIZES = {
     "state": _STATE.size,
     "counters": _COUNTERS.size,
-    "slots": SLOT.size,
+    "slots": _SIDES.size,
     "cgroups": _SELECTION.size,
     "sessions": _SESSION.size,
     "roots": 16,
@@ -52,38 +54,44 @@ def make_skipped_map(pins: Pins) -> None:
     libbpf.make_array(pins.maps / _SKIPPED_MAP, _SKIPPED_MAP, _SKIPPED.size)
 
 
-def pinned_generation(pins: Pins) -> int:
-    """The load generation of what is pinned, or 0 where nothing is, or where its loading never ended."""
-    path = pins.maps / "state"
-    if not path.exists():
-        return 0
-    state = libbpf.Map.open(path)
+def _foreign(path: Path) -> MapsForeign:
+    return MapsForeign(f"{path} is not the map it should be: install a recorder and BPF objects of one version.")
+
+
+def find_maps(pins: Pins) -> KernelMaps | None:
+    """What an earlier recorder left to be taken over.
+
+    None where nothing is pinned, where its loading never ended, and where it is of a version with another layout: that
+    one's programs are no use to us, and what becomes of its records is told as a gap of unknown size.
+    """
     try:
-        if state.value_size != _STATE.size:
-            raise _foreign(path)
-        return int(_STATE.unpack(state.lookup(_ZERO) or bytes(_STATE.size))[2])
-    finally:
-        state.close()
-
-
-def _foreign(path: Path) -> PinsForeign:
-    return PinsForeign(f"{path} is of another version: run `podcorder doctor --clean`, or name other --pins.")
+        maps = KernelMaps(pins)
+    except MapsForeign:
+        return None
+    return maps if maps.generation else None
 
 
 class KernelMaps:
     """The pinned maps, opened."""
 
     def __init__(self, pins: Pins) -> None:
-        """Raises PinsForeign where a map is missing or has another layout."""
-        try:
-            self._maps = {name: libbpf.Map.open(pins.maps / name) for name in (*_SIZES, "events", "lifecycle")}
-        except OSError as error:
-            raise _foreign(Path(error.filename or pins.maps)) from None
-        for name, size in _SIZES.items():
-            if self._maps[name].value_size != size:
-                raise _foreign(pins.maps / name)
+        """Raises MapsForeign where a map is missing or has another layout."""
+        self._maps: dict[str, libbpf.Map] = {}
+        for name in (*_SIZES, "events", "lifecycle"):
+            path = pins.maps / name
+            try:
+                self._maps[name] = libbpf.Map.open(path)
+            except OSError:
+                raise _foreign(path) from None
+            if self._maps[name].value_size != _SIZES.get(name, 0):
+                raise _foreign(path)
         self.events = self._maps["events"]
         self.lifecycle = self._maps["lifecycle"]
+
+    @property
+    def generation(self) -> int:
+        """That of the load; 0 where it never ended."""
+        return self._state()[2]
 
     def begin(self, generation: int) -> None:
         """The first write after a load."""
@@ -98,31 +106,57 @@ class KernelMaps:
     def set_pending(self, events: int, seconds: int, budget: int) -> None:
         """Hold new cgroups for these classes."""
         heartbeat, loaded, generation, *_ = self._state()
-        self._maps["slots"].update(_number(SLOT_PENDING), compile_pending(events))
+        self._turn(SLOT_PENDING, *self._sides(SLOT_PENDING), compile_pending(events))
         self._maps["state"].update(_ZERO, _STATE.pack(heartbeat, loaded, generation, budget, events, seconds))
 
     def wanted_events(self) -> int:
         """Class bits that any slot asks for, the pending one included."""
-        slots = self._maps["slots"]
         wanted = 0
         for number in range(SLOT_COUNT):
-            wanted |= slot_events(slots.lookup(_number(number)) or bytes(SLOT.size))
+            current, sides = self._sides(number)
+            wanted |= slot_events(sides[current])
         return wanted
 
     def clear_slots(self) -> None:
         """Nothing is wanted any more: from here on no program records."""
         for number in range(SLOT_COUNT):
-            self._maps["slots"].update(_number(number), bytes(SLOT.size))
+            self._maps["slots"].update(_number(number), bytes(_SIDES.size))
 
-    def set_slot(self, slot: int, filters: SlotFilters) -> None:
-        """New entries come before the slot's value and old ones go after it, so that nothing falls between."""
+    def set_slot(self, number: int, settings: Message | None) -> None:
+        """Record by these settings from one moment to the next; raises MessageError for a bad CIDR.
+
+        What is new is made beside what is in force, and the slot turns to it with one store: whatever a program looks
+        at, it sees the one or the other whole.
+        """
+        current, sides = self._sides(number)
+        following = 1 - current
+        filters = compile_settings(_filter_of(number, following), settings)
+        self._delete_filter(_filter_of(number, following))  # what a recorder that was killed here left
         for name, entries in (("paths", filters.paths), ("networks", filters.networks)):
             for key, verdict in entries.items():
                 self._maps[name].update(key, verdict)
-        self._maps["slots"].update(_number(slot), filters.slot)
-        for name, entries in (("paths", filters.paths), ("networks", filters.networks)):
+        self._turn(number, current, sides, filters.slot)
+        if slot_events(sides[current]):
+            wait_for_programs()  # some may still look at the side that was in force
+        self._delete_filter(_filter_of(number, current))
+
+    def _sides(self, number: int) -> tuple[int, list[bytes]]:
+        """Which side of a slot is in force, and both."""
+        current, _, *sides = _SIDES.unpack(self._maps["slots"].lookup(_number(number)) or bytes(_SIDES.size))
+        return int(current), sides
+
+    def _turn(self, number: int, current: int, sides: list[bytes], slot: bytes) -> None:
+        """Fill the side of a slot that is not in force, then put it in force."""
+        following = 1 - current
+        both = [slot, slot]
+        both[current] = sides[current]
+        for side in (current, following):
+            self._maps["slots"].update(_number(number), _SIDES.pack(side, 0, *both))
+
+    def _delete_filter(self, number: int) -> None:
+        for name in ("paths", "networks"):
             for key in self._maps[name].list_keys():
-                if slot_of_key(key) == slot and key not in entries:
+                if filter_of_key(key) == number:
                     self._maps[name].delete(key)
 
     def select(self, cgroup_id: int, container_id: int, slot: int, *, runtime: bool) -> None:
@@ -182,6 +216,11 @@ class KernelMaps:
 
     def _state(self) -> tuple[int, ...]:
         return _STATE.unpack(self._maps["state"].lookup(_ZERO) or bytes(_STATE.size))
+
+
+def _filter_of(slot: int, side: int) -> int:
+    """Each side of a slot has entries of its own in the tries."""
+    return 2 * slot + side
 
 
 def _number(value: int) -> bytes:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from podcorder_agent.journal import FrameKind, JournalError, Position, Writer
 from podcorder_agent.recorder.attachments import Attachments
+from podcorder_agent.recorder.barriers import wait_for_programs
 from podcorder_agent.recorder.kernel_maps import KernelMaps
 from podcorder_agent.recorder.pins import Pins
 from podcorder_agent.recorder.rings import Ring
@@ -20,8 +19,6 @@ TICK_SECONDS = 1.0
 """Between heartbeats, counters, syncs, and attempts to write to a full disk."""
 _FLUSH_SECONDS = 1.0
 """How long a flush waits for records that a program has begun and not finished."""
-_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
-_MEMBARRIER_GLOBAL = 1
 
 
 class Recorder:
@@ -167,10 +164,3 @@ class Recorder:
         if self._full_since is None:
             self._full_since = time.monotonic()
         self._full_error = str(error)
-
-
-def wait_for_programs() -> None:
-    """Return when every program that was running has ended: programs run inside RCU, which membarrier(2) waits for."""
-    number = _MEMBARRIER[os.uname().machine]
-    if ctypes.CDLL(None).syscall(number, _MEMBARRIER_GLOBAL, 0, 0) != 0:
-        time.sleep(0.1)  # nohz_full kernels refuse it; a program runs for microseconds

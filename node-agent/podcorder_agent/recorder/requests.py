@@ -46,7 +46,7 @@ class RequestHandler:
         """Raises MessageError where the request cannot be done; its sender is told why."""
         try:
             if kind == "configure":
-                compile_settings(request["slot"], request.get("settings"))  # refused before it is written down
+                compile_settings(0, request.get("settings"))  # refused before it is written down
             if kind in ("select", "exclude") and self._cgroup_root is None:
                 raise MessageError(
                     "the whole cgroup2 tree is mounted nowhere here: mount it and start the recorder again"
@@ -67,7 +67,7 @@ class RequestHandler:
         return {**self._greeting, "position": str(self._recorder.journal.position)}
 
     def _configure(self, request: Message) -> Message:
-        self._recorder.maps.set_slot(request["slot"], compile_settings(request["slot"], request.get("settings")))
+        self._recorder.maps.set_slot(request["slot"], request.get("settings"))
         return self._apply_needs()
 
     def _pending(self, request: Message) -> Message:

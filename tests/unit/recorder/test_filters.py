@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podcorder_agent.control.messages import MessageError
-from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, slot_events, slot_of_key
+from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_events
 
 
 def test_path_ends_with_a_slash() -> None:
@@ -17,7 +17,7 @@ def test_path_ends_with_a_slash() -> None:
     assert etc[8:].rstrip(b"\0") == b"/etc/"
     assert int.from_bytes(etc[:4], "little") == 32 + 8 * 5
     assert root[8:].rstrip(b"\0") == b"/"
-    assert (slot_of_key(etc), len(etc), keys.paths[etc], keys.paths[root]) == (3, 256, b"\1\0\0\0", b"\2\0\0\0")
+    assert (filter_of_key(etc), len(etc), keys.paths[etc], keys.paths[root]) == (3, 256, b"\1\0\0\0", b"\2\0\0\0")
 
 
 @pytest.mark.parametrize(
