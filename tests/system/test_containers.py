@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fixtures.containers import change_specification, make_busybox_bundle
 from fixtures.recordings import mount_bpffs, temporary_directory
 
 from podcorder_agent.delivery.renderings import render
@@ -34,20 +33,7 @@ SCRIPT = "cat /etc/motd; sh -c 'sleep 0.1; true'; exit 5"
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A runc bundle of a busybox and nothing else, which runs SCRIPT."""
-    busybox = shutil.which("busybox")
-    assert busybox, "these tests need a static busybox (package busybox-static)"
-    binaries = tmp_path / "rootfs" / "bin"
-    binaries.mkdir(parents=True)
-    shutil.copy(busybox, binaries / "busybox")
-    for name in ("sh", "cat", "sleep", "true", "id"):
-        (binaries / name).symlink_to("busybox")
-    (tmp_path / "rootfs" / "etc").mkdir()
-    (tmp_path / "rootfs" / "etc" / "motd").write_text("hello\n")
-    subprocess.run(["runc", "spec"], cwd=tmp_path, check=True)
-    specification = json.loads((tmp_path / "config.json").read_text())
-    specification["process"] |= {"terminal": False, "args": ["/bin/sh", "-c", SCRIPT]}
-    (tmp_path / "config.json").write_text(json.dumps(specification))
-    return tmp_path
+    return make_busybox_bundle(tmp_path, SCRIPT)
 
 
 @contextmanager
@@ -114,9 +100,7 @@ def test_a_runc_container_is_recorded_from_its_first_exec(bundle: Path) -> None:
 
 def test_an_exec_into_a_container_is_a_session_of_its_own(bundle: Path) -> None:
     """What `runc exec` starts is a session of kind Exec, apart from the container's own."""
-    specification = json.loads((bundle / "config.json").read_text())
-    specification["process"]["args"] = ["/bin/sh", "-c", "sleep 30"]
-    (bundle / "config.json").write_text(json.dumps(specification))
+    change_specification(bundle, lambda each: each["process"].update(args=["/bin/sh", "-c", "sleep 30"]))
     name = f"test-{uuid.uuid4().hex[:8]}"
     with temporary_directory() as directory:
         journal = Path(directory) / "journal"

@@ -174,6 +174,7 @@ def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Ca
     container.work()
     events = finish(recording, container)
     assert commands(events) == [[b"/bin/id"]]
+    assert {event.process.session.kind.value for event in events if event.process} == {"Exec"}
 
 
 def test_a_recorder_that_takes_over_leaves_it_out_too(record: Record, start: Callable[[Recording], Container]) -> None:
