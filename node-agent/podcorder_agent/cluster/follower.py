@@ -28,7 +28,8 @@ from podcorder_crds import ConfiguredPolicy
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.2
+"""Between looks into the journal: new containers are held meanwhile, so that haste would only cost."""
 RETRY_SECONDS = 0.5
 """Between tries to reach a recorder that is away, and between looks at containers that wait for something."""
 UNKNOWN_NS = 60 * 10**9
@@ -163,8 +164,10 @@ class Follower:
 
     def _exclude_strangers(self) -> None:
         while self._strangers:
-            self._control.exclude(next(iter(self._strangers)))
-            self._strangers.pop()
+            number = next(iter(self._strangers))
+            self._selection.let_go(number)
+            self._selection.forget(number)
+            self._strangers.remove(number)
 
     def _reconcile(self) -> None:
         """Decide anew where something has changed, and ask for what follows. Raises ControlError."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from podcorder_agent.cluster.decisions import Recorded
@@ -37,8 +38,8 @@ class Selection:
     def __init__(self, control: Control) -> None:
         self.capabilities: dict[str, Message] = {}
         """As the recorder last told of them."""
-        self.refused: dict[int, str] = {}
-        """By slot: why the recorder would not have its settings."""
+        self.refused: dict[tuple[str, int], str] = {}
+        """Slots and cgroups that the recorder would not have as they were asked for, and why."""
         self._control = control
         self._slots = Slots()
         self._configured: dict[int, Message] = {}
@@ -68,6 +69,7 @@ class Selection:
     def forget(self, cgroup_id: int) -> None:
         """A cgroup that is gone."""
         self._told.pop(cgroup_id, None)
+        self.refused.pop(("cgroup", cgroup_id), None)
 
     def hold(self, policies: Collection[ConfiguredPolicy]) -> bool:
         """Have new cgroups held for what any of the policies asks for; they are the same object for as long as they
@@ -95,13 +97,18 @@ class Selection:
             self._select(number, slots[each.combination], each)
         for number in excluded:
             if self._told.get(number, ()) is not None:
-                self._control.exclude(number)
+                self.let_go(number)
                 self._told[number] = None
         used = set(slots.values())
         for slot in [each for each in self._configured if each not in used]:
             self.note(self._control.configure(slot, None))
             del self._configured[slot]
-            self.refused.pop(slot, None)
+            self.refused.pop(("slot", slot), None)
+
+    def let_go(self, number: int) -> None:
+        """Have a cgroup not recorded. Raises ControlError."""
+        with self._refusals("cgroup", number, f"to let go of cgroup {number}"):
+            self._control.exclude(number)
 
     def _assign(
         self, policies: Mapping[PolicyKey, ConfiguredPolicy], counts: Mapping[Combination, int]
@@ -130,21 +137,29 @@ class Selection:
         return self._compiled[combination]
 
     def _configure(self, slot: int, settings: Message) -> None:
-        self.refused.pop(slot, None)
-        try:
+        with self._refusals("slot", slot, f"policies {settings['policy']}"):
             self.note(self._control.configure(slot, settings))
-        except ControlUnreachable:
-            raise
-        except ControlError as error:
-            logger.error("The recorder refuses the policies %s: %s", settings["policy"], error)
-            self.refused[slot] = f"{settings['policy']}: {error}"
         self._configured[slot] = settings
 
     def _select(self, number: int, slot: int, recorded: Recorded) -> None:
         request = slot, recorded.session_kind.value, recorded.container
         if self._told.get(number, ()) != request:
-            self._control.select(number, *request)
+            pod = recorded.container["pod"]
+            with self._refusals("cgroup", number, f"a container of pod {pod['namespace']}/{pod['name']}"):
+                self._control.select(number, *request)
             self._told[number] = request
+
+    @contextmanager
+    def _refusals(self, kind: str, number: int, what: str) -> Iterator[None]:
+        """What is refused would be refused again: it is said, and the rest goes on."""
+        self.refused.pop((kind, number), None)
+        try:
+            yield
+        except ControlUnreachable:
+            raise
+        except ControlError as error:
+            logger.error("The recorder refuses %s: %s", what, error)
+            self.refused[kind, number] = f"the recorder refuses {what}: {error}"
 
     def note(self, reply: Message) -> None:
         """Take the capabilities from a reply."""

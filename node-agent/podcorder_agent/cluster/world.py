@@ -93,8 +93,9 @@ class ConfigHolder:
                 self.synced = True
 
     def _set(self, config: Config) -> None:
-        self.changed |= config != self.config
-        self.config = config
+        if config != self.config:
+            self.config = config
+            self.changed = True
 
 
 def _reported(raw: dict[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from podcorder_agent.cluster.follower import SETTLING_SECONDS, Follower
 from podcorder_agent.cluster.states import Board
 from podcorder_agent.cluster.streams import Drop, Listed, Put
 from podcorder_agent.control.client import ControlClient
+from podcorder_agent.control.messages import MessageError
 from podcorder_agent.interpreter.records import LAYOUTS, RING_HEADER_SIZE, VERSION
 from podcorder_agent.journal import FrameKind
 
@@ -113,10 +114,10 @@ class Node:
 
 
 @contextmanager
-def following(directory: Path) -> Iterator[Node]:
+def following(directory: Path, kind: type[UnprivilegedRecorder] = UnprivilegedRecorder) -> Iterator[Node]:
     (directory / "journal").mkdir()
     (directory / "tree").mkdir()
-    with UnprivilegedRecorder(directory / "journal") as recorder:
+    with kind(directory / "journal") as recorder:
         recorder.append(FrameKind.NOTE, {"note": "started", "capabilities": {}})
         node = Node(recorder, directory / "tree")
         try:
@@ -250,6 +251,33 @@ def test_containers_that_were_there_are_found(tmp_path: Path) -> None:
         node.until(lambda: node.asked("select"))
         assert [each["cgroup_id"] for each in node.asked("select")] == [main]
         assert node.asked("exclude") == []
+
+
+class RefusingRecorder(UnprivilegedRecorder):
+    """Will not have the policies of one slot."""
+
+    def _handle(self, number: int, uid: int, kind: str, request: dict[str, Any]) -> dict[str, Any]:
+        answer = super()._handle(number, uid, kind, request)
+        if kind == "configure" and request["slot"] == 0 and request["settings"]:
+            raise MessageError("the kernel refused")
+        return answer
+
+
+def test_what_is_refused_is_said(tmp_path: Path) -> None:
+    """A slot that the recorder will not have is not asked for again and again, and the config does not count as
+    applied; the rest goes on."""
+    with following(tmp_path, RefusingRecorder) as node:
+        node.add_cgroups(f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
+        node.tell(make_config(make_entry()), make_pod(MAIN))
+        node.until(lambda: node.board.read().problems)
+        (problem,) = node.board.read().problems
+        assert "shop/exec" in problem
+        assert "the kernel refused" in problem
+        assert node.board.read().applied_generation == 0
+        node.follower.tell_config(make_config(generation=2))
+        node.until_applied(2)
+        assert [each["settings"] is None for each in node.asked("configure")] == [False, True]
+        assert node.board.read().problems == ()
 
 
 def test_a_recorder_that_is_away_is_asked_when_it_is_back(tmp_path: Path) -> None:
