@@ -20,7 +20,7 @@ from podcorder_agent.cli.halves import EXPORT
 from podcorder_agent.cli.reports import report, say, stop_printing
 from podcorder_agent.cli.rows import Row, to_json
 from podcorder_agent.cli.sources import Journal, OtlpFile
-from podcorder_agent.cli.terminals import out_style, style_of
+from podcorder_agent.cli.terminals import counted, out_style, style_of
 from podcorder_agent.cli.timelines import Session, Timeline
 from podcorder_agent.delivery.file import FileTransport
 from podcorder_agent.delivery.settings import FILE, read_settings
@@ -233,9 +233,11 @@ def open_source(journal: Path | None, otlp: Path | None) -> Journal | OtlpFile:
     return OtlpFile(otlp) if otlp is not None else Journal(journal or sources.newest_recording())
 
 
-def mention_damage(source: Journal | OtlpFile) -> None:
+def mention_missing(source: Journal | OtlpFile) -> None:
     if source.damage:
         say(source.damage)
+    if source.withheld:
+        say(f"{counted(source.withheld, 'record')} withheld: no policy asks for them")
 
 
 @podcorder.command()
@@ -262,7 +264,7 @@ def events(
     for row in rows:
         if chosen.wants(row):
             click.echo(show(row))
-    mention_damage(source)
+    mention_missing(source)
 
 
 @podcorder.command()
@@ -292,7 +294,7 @@ def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, pe
     else:
         for line in tables.session_table(timeline, found, out_style()):
             click.echo(line)
-    mention_damage(source)
+    mention_missing(source)
 
 
 @podcorder.command()
@@ -327,7 +329,7 @@ def show(
         drawn = Timeline(row for row in rows if keeps_tree(row) or chosen.wants(row))
         for line in trees.draw(drawn, drawn.sessions[found.id], out_style()):
             click.echo(line)
-    mention_damage(source)
+    mention_missing(source)
 
 
 def keeps_tree(row: Row) -> bool:

@@ -70,9 +70,17 @@ class Journal:
             parts.append(f"{self._interpreter.undecodable} records undecodable")
         return ", ".join(parts)
 
+    @property
+    def withheld(self) -> int:
+        """How many records are not among the rows, for no policy asks for them."""
+        return sum(self._interpreter.withheld)
+
 
 class OtlpFile:
     """The rows of a file of OTLP JSON lines, ours or a collector's; records delivered twice come once."""
+
+    withheld = 0
+    """What no policy asks for was never exported, and is not known here."""
 
     def __init__(self, path: Path) -> None:
         """Raises OtlpUnreadable."""

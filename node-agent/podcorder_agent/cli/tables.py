@@ -68,12 +68,13 @@ def session_table(timeline: Timeline, sessions: list[Session], style: Style) -> 
     if not sessions:
         yield "no sessions"
         return
-    lines = [["SESSION", "KIND", "BEGAN", "TOOK", "END", "PROCESSES", "EVENTS", "GAPS", "COMMAND"]]
+    lines = [["SESSION", "KIND", "CONTAINER", "BEGAN", "TOOK", "END", "PROCESSES", "EVENTS", "GAPS", "COMMAND"]]
     for session in sorted(sessions, key=lambda each: each.start):
         lines.append(
             [
                 quoted(session.id[:12]),
                 session.kind,
+                quoted(_shorten(session.container)) if session.container else "-",
                 clock(session.start, date=True)[:19],
                 show_duration(max(0, session.end - session.start)),
                 how_it_ended(session.ended) or "-",
@@ -89,6 +90,11 @@ def session_table(timeline: Timeline, sessions: list[Session], style: Style) -> 
         if style.width is not None and len(text) > style.width:
             text = text[: style.width - 1] + ("…" if style.unicode else "~")
         yield style.paint(text, "bold") if number == 0 else text
+
+
+def _shorten(container: str) -> str:
+    """An id's first digits tell containers apart."""
+    return container[:12] if len(container) == 64 and "/" not in container else container
 
 
 def _root(session: Session) -> Any:

@@ -90,7 +90,7 @@ class Timeline:
             return
         session = self.sessions.get(identity)
         if session is None:
-            container = row.text("container.name") or row.text("container.id") or ""
+            container = name_container(row)
             kind = row.word("podcorder.session.kind") or "?"
             session = self.sessions[identity] = Session(identity, kind, container, row.time)
         session.events += 1
@@ -127,6 +127,14 @@ class Timeline:
         parent_pid = row.number("process.parent_pid")
         parent = session.alive.get(parent_pid) if parent_pid is not None and parent_pid != pid else None
         return _begin(session, pid, row.time, _name(row), parent)
+
+
+def name_container(row: Row) -> str:
+    """namespace/pod/container in a cluster; else the container's name or id, or nothing."""
+    place = [row.text(each) for each in ("k8s.namespace.name", "k8s.pod.name", "k8s.container.name")]
+    if place[1] is not None:
+        return "/".join(filter(None, place))
+    return row.text("container.name") or row.text("container.id") or ""
 
 
 def _begin(session: Session, pid: int, time: int, comm: str, parent: Process | None) -> Process:

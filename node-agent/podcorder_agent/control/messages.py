@@ -27,6 +27,7 @@ TEXT_LIMIT = 4096
 SLOT_COUNT = 64
 SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
+KINDS_LIMIT = 16
 
 JOURNALED = frozenset({"configure", "select", "exclude", "pending", "ignore", "fact", "stop"})
 """Kinds of request that are written to the journal before they are acted on."""
@@ -136,6 +137,13 @@ def check_settings(settings: Message) -> None:
     _integer(settings, "rate_limit", 0, 2**32 - 1, 0)
     if not isinstance(settings.get("own_session", True), bool):
         raise MessageError("`own_session` must be true or false")
+    kinds = settings.get("kinds", {})
+    if not isinstance(kinds, dict) or len(kinds) > KINDS_LIMIT:
+        raise MessageError(f"`kinds` must be an object of at most {KINDS_LIMIT} session kinds")
+    for each in kinds.values():
+        if not isinstance(each, dict) or "kinds" in each:
+            raise MessageError("each of `kinds` must be an object without `kinds`")
+        check_settings(each)
 
 
 def _check_hello(message: Message) -> None:

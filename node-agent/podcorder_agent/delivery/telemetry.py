@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from podcorder_agent import __version__
+from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.delivery.resources import SCOPE, describe
 from podcorder_agent.delivery.settings import GRPC
 
@@ -143,6 +144,14 @@ def _observe(meter: Any, exporter: Exporter) -> None:
         return [Observation(count, {"podcorder.gap.class": name}) for name, count in tuple(tally.lost.items())]
 
     meter.create_observable_counter("podcorder.exporter.lost", [lost], description="Records that gaps told of.")
+
+    def withheld(_: object) -> Iterable[Observation]:
+        counts = zip(CLASS_NAMES, exporter.interpreter.withheld, strict=True)
+        return [Observation(count, {"podcorder.record.class": name}) for name, count in counts if count]
+
+    meter.create_observable_counter(
+        "podcorder.exporter.withheld", [withheld], description="Records that no policy asks for."
+    )
     meter.create_observable_gauge(
         "podcorder.journal.lag", [_once(lambda: exporter.lag)], "s", "Age of the frame being delivered."
     )

@@ -5,16 +5,18 @@ import json
 from pathlib import Path
 
 import pytest
+from fixtures.journals import BOOT_ID, record_open, ring
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podcorder_agent.cli.errors import OtlpUnreadable, RecordingMissing
 from podcorder_agent.cli.rows import Row, from_event, show_time, to_json
-from podcorder_agent.cli.sources import OtlpFile, newest_recording, parse_line
+from podcorder_agent.cli.sources import Journal, OtlpFile, newest_recording, parse_line
 from podcorder_agent.delivery.jsonlines import JsonLines
 from podcorder_agent.delivery.records import Encoder
 from podcorder_agent.interpreter.events import Event, FileOpen, ProcessExec, RecordingGap
 from podcorder_agent.interpreter.subjects import Container, Process, Session
+from podcorder_agent.journal import FrameKind, Writer
 
 SECOND = 10**9
 
@@ -81,6 +83,18 @@ def test_a_line_still_being_written_waits(tmp_path: Path) -> None:
     assert source.damage == "50 bytes of an unfinished line at the end"
     path.write_bytes(whole)
     assert len(list(source.rows())) == 1
+
+
+def test_a_journal_tells_what_was_withheld(tmp_path: Path) -> None:
+    """What no policy asks for is not among the rows, and that is said."""
+    settings = {"events": ["open"], "kinds": {"Container": {"events": ["open"]}}}
+    with Writer(tmp_path, node="n", generation=1, boot_id=BOOT_ID) as writer:
+        request = {"kind": "configure", "slot": 0, "settings": settings}
+        writer.append(FrameKind.REQUEST, json.dumps({"number": 1, "peer_uid": 0, "request": request}).encode())
+        writer.append(FrameKind.RECORDS, ring(record_open(sequence=1), record_open(sequence=2)))
+    journal = Journal(tmp_path)
+    assert list(journal.rows()) == []
+    assert (journal.withheld, journal.damage) == (2, "")
 
 
 @pytest.mark.parametrize("content", [b"root:x:0:0\n", b"{}\n", b'{"resourceLogs":1}\n', b"\xff\n", b"[" * 9999 + b"\n"])

@@ -89,6 +89,18 @@ def test_the_header_sums_up() -> None:
     assert header.endswith("  9 ms  exit 3  3 processes, 12 events")
 
 
+def test_a_container_of_a_pod_is_named_by_its_place() -> None:
+    """Namespace, pod and container, in the header, in the table and in JSON."""
+    place = {"k8s.namespace.name": "shop", "k8s.pod.name": "web-1", "k8s.container.name": "app", "container.id": "a"}
+    told = ran(1, 0, "sh")
+    told.attributes |= place
+    timeline = Timeline([told])
+    (session,) = timeline.sessions.values()
+    assert "  shop/web-1/app  " in next(trees.draw(timeline, session, Style()))
+    assert "  shop/web-1/app  " in list(tables.session_table(timeline, [session], Style()))[1]
+    assert session.container == "shop/web-1/app"
+
+
 def test_a_pid_used_again_is_another_process() -> None:
     """After its end a pid names a new process."""
     lines = drawn(

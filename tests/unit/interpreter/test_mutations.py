@@ -40,8 +40,28 @@ LONGEST = 2.0
 """CPU seconds one journal may take; they take less than a thousandth of it."""
 
 REQUESTS = (
-    {"kind": "configure", "slot": 1, "settings": {"policy": "p", "events": ["open"], "paths": [{"prefix": "/e"}]}},
-    {"kind": "select", "cgroup_id": 4242, "slot": 1, "session_kind": "Container", "container": {"path": "/a"}},
+    {
+        "kind": "configure",
+        "slot": 1,
+        "settings": {
+            "policy": "p",
+            "events": ["open"],
+            "paths": [{"prefix": "/e"}],
+            "kinds": {"Exec": {"events": ["open"]}, "Container": {"events": ["exec"], "labels": ["l"]}},
+        },
+    },
+    {
+        "kind": "select",
+        "cgroup_id": 4242,
+        "slot": 1,
+        "session_kind": "Container",
+        "container": {
+            "path": "/a",
+            "name": "c",
+            "pod": {"namespace": "n", "name": "p", "owner": {"kind": "Job", "name": "j"}},
+            "probes": [["app", "x"]],
+        },
+    },
     {"kind": "exclude", "cgroup_id": 7},
 )
 
