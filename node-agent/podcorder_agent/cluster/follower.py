@@ -159,7 +159,7 @@ class Follower:
         for change in cgroup_changes(frame.payload):
             if self._cgroups.observe(change, frame.time):
                 self._strangers.add(change.id)
-            if not change.removed and change.id in self._cgroups.known:
+            if change.id in self._cgroups.known:
                 self._dirty.add(change.id)
 
     def _exclude_strangers(self) -> None:

@@ -175,6 +175,22 @@ def test_a_container_that_is_gone_is_selected_for_what_was_held(tmp_path: Path) 
         assert len(node.asked("select")) == 1
 
 
+def test_what_has_ended_is_not_selected_again(tmp_path: Path) -> None:
+    """Facts that change after a container's end are asked for of the next one, not of it."""
+    with following(tmp_path) as node:
+        node.tell(make_config(make_entry()), make_pod())
+        *_, main = node.make_cgroups(POD, f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
+        node.until(lambda: node.asked("select"))
+        node.remove_cgroup(main, f"{POD}/{MAIN}")
+        (later,) = node.make_cgroups(f"{POD}/{LATER}")
+        node.until(lambda: len(node.asked("select")) == 2)
+        changed = make_pod(LATER)
+        changed.object["spec"]["containers"][0]["image"] = "image:2"
+        node.follower.tell_pods(changed)
+        node.until(lambda: len(node.asked("select")) == 3)
+        assert [each["cgroup_id"] for each in node.asked("select")] == [main, later, later]
+
+
 def test_nothing_is_asked_before_all_is_known(tmp_path: Path) -> None:
     """Before pods and config were listed, no slot is touched."""
     with following(tmp_path) as node:

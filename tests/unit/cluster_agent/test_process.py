@@ -1,0 +1,46 @@
+"""`python -m podcorder_agent.cluster` as a command."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from podcorder_agent.cluster.__main__ import Threads, main
+
+
+def test_without_a_node_it_says_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line is refused, and the sentence names the option and the variable."""
+    monkeypatch.delenv("NODE_NAME", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["--journal", "/nowhere"])
+    assert ended.value.code == 2
+    assert "NODE_NAME" in capsys.readouterr().err
+
+
+def test_outside_of_a_cluster_it_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The exit code is that of missing credentials, and one sentence says so."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert main(["--journal", str(tmp_path), "--node", "node-1"]) == 50
+    assert capsys.readouterr().err.startswith("podcorder-exporter: ")
+
+
+def test_a_part_that_fails_ends_all() -> None:
+    """A failure nobody thought of is logged and asks for the end, so that the kubelet starts all anew."""
+    asked = threading.Event()
+
+    def fail(_: threading.Event) -> None:
+        raise RuntimeError("nobody thought of it")
+
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        threads = Threads()
+        threads.start("part", fail)
+        assert asked.wait(10)
+        assert threads.failed
+    finally:
+        signal.signal(signal.SIGTERM, before)
