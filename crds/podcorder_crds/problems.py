@@ -25,15 +25,21 @@ class Problem:
     """Whether it is about something that is not there."""
 
 
+MOST_PROBLEMS = 100
+"""Nobody reads more of them, and a hostile object may have a hundred thousand."""
+
+
 def find_problems(model: type[BaseModel], data: object, root: Location = ()) -> list[Problem]:
-    """All that keeps `data`, as read from YAML or JSON, from being a `model`; empty if nothing does. Sentences name
-    fields as seen from where `root` begins: ("spec",) for an object's spec."""
+    """What keeps `data`, as read from YAML or JSON, from being a `model`: at most `MOST_PROBLEMS`, none if nothing does.
+
+    Sentences name fields as seen from where `root` begins: ("spec",) for an object's spec.
+    """
     try:
         model.model_validate(data)
     except ValidationError as error:
         return [
             Problem(each["loc"], _sentence(model, each, root), each["type"] == "missing")
-            for each in error.errors()
+            for each in error.errors(include_url=False)[:MOST_PROBLEMS]
             # A list that is too short for its wrong items alone is not wrong itself.
             if not (each["type"] == "too_short" and each["input"])
         ]

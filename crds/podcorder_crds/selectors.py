@@ -59,7 +59,7 @@ class LabelSelectorRequirement(Model):
     operator: Operator
     """How the label compares. In: it has one of the values. NotIn: it has none of them, or the label is missing.
     Exists: the label is there. DoesNotExist: it is not."""
-    values: Set[LabelValue] = Field(default=(), max_length=64)
+    values: Set[LabelValue] = Field(default=(), max_length=32)
     """What In and NotIn compare with, at least one; Exists and DoesNotExist take none."""
 
 
@@ -68,7 +68,7 @@ class LabelSelector(Model):
 
     model_config = ATOMIC
 
-    match_labels: Labels = Field(default_factory=dict, max_length=64)
+    match_labels: Labels = Field(default_factory=dict, max_length=32)
     """Labels that the object must have with just these values."""
-    match_expressions: tuple[LabelSelectorRequirement, ...] = Field(default=(), max_length=64)
+    match_expressions: tuple[LabelSelectorRequirement, ...] = Field(default=(), max_length=16)
     """Further conditions on the object's labels."""

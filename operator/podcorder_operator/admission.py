@@ -9,10 +9,14 @@ import logging
 from typing import Any
 
 from podcorder_operator.metadata import read_metadata
-from podcorder_operator.policies import read_policy
+from podcorder_operator.policies import encode_canonical, read_policy
 from podcorder_operator.resources import Resource
 
 logger = logging.getLogger(__name__)
+
+MAX_SPEC_CHARACTERS = 512 * 1024
+"""Longer than any spec that the contract takes. Not everybody who can reach the webhook is the API server, and to read
+all that is wrong with a longer one would take seconds in which nothing else is done."""
 
 
 class Denied(Exception):
@@ -27,6 +31,8 @@ def review(resource: Resource, new: dict[str, Any], old: dict[str, Any] | None) 
     """
     if old is not None and old.get("spec") == new.get("spec"):
         return []
+    if len(encode_canonical(new.get("spec"))) > MAX_SPEC_CHARACTERS:
+        raise Denied(f"the spec is longer than {MAX_SPEC_CHARACTERS // 1024} KiB: no policy can be, split it up")
     try:
         metadata = read_metadata(new)
         assert metadata is not None, "the API server gives every object a name before it asks"

@@ -1,7 +1,8 @@
 """Which policies a node's config holds: pure, and the same for the same input in whatever order it comes.
 
-Whole policies only. What does not fit is left out, newcomers before those that the node has already; so a config
-that is resolved anew, with what came of it as its current one, stays as it is.
+Whole policies only. Those of the cluster come first: what people write in a namespace of theirs must not push out what
+an administrator asks for. Of each kind those come first that the node has already; so a config that is resolved anew,
+with what came of it as its current one, stays as it is.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class Resolution:
 def resolve(node: str, candidates: Iterable[Candidate], current: Mapping[PolicyKey, int]) -> Resolution:
     """`current`: the policies in the node's stored config, with their generations."""
 
-    def rank(candidate: Candidate) -> tuple[bool, bool, str, PolicyKey]:
+    def rank(candidate: Candidate) -> tuple[bool, bool, bool, str, PolicyKey]:
         policy = candidate.policy
-        return current.get(policy.key) != policy.generation, bool(policy.key.namespace), policy.created, policy.key
+        unchanged = current.get(policy.key) == policy.generation
+        return bool(policy.key.namespace), not unchanged, policy.key not in current, policy.created, policy.key
 
     entries: dict[PolicyKey, str] = {}
     left_out = set()

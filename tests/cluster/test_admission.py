@@ -66,7 +66,7 @@ def plane() -> Iterator[ControlPlane]:
 def policies_are_in_force(plane: ControlPlane) -> bool:
     """The API server takes a moment from storing an admission policy to asking it."""
     try:
-        Writer(plane, plane.tokens["admin"]).record("early", **announced("node-1"))
+        Writer(plane, plane.tokens["admin"]).record("early", **unannounced("node-1"))
     except Refused:
         return True
     plane.request("DELETE", f"{SESSIONS}/early")
@@ -175,9 +175,24 @@ def test_an_agent_announces_no_session(agent: Writer) -> None:
     assert "only the operator announces" in refusal(lambda: agent.record("named", **announced("node-1")))
 
 
-def test_not_even_an_administrator_says_who_it_was(admin: Writer) -> None:
-    """Rights on everything do not make a name true."""
-    assert "only the operator announces" in refusal(lambda: admin.record("named", **announced("node-1")))
+def test_not_even_an_administrator_makes_records(admin: Writer, agent: Writer) -> None:
+    """Rights on everything do not make a record true: none is made, changed or given another status by people."""
+    agent.record("seen", **unannounced("node-1"))
+    assert "only Podcorder writes" in refusal(lambda: admin.record("made-up", **unannounced("node-1")))
+    assert "only Podcorder writes" in refusal(lambda: admin.record("seen", **unannounced("node-2")))
+    path = f"{SESSIONS}/seen/status"
+    assert "only Podcorder writes" in refusal(
+        lambda: admin.apply(path, "RecordedSession", "seen", status={"exitCode": 0})
+    )
+
+
+def test_an_agent_keeps_no_namespace_alive(agent: Writer) -> None:
+    """A finalizer on a record, which would stop its namespace from going, is refused."""
+    agent.record("lasting", **unannounced("node-1"))
+    body = {"metadata": {"finalizers": ["example.org/keep"]}}
+    path = f"{SESSIONS}/lasting"
+    said = refusal(lambda: agent.plane.request("PATCH", path, body, token=agent.token, content=MERGE))
+    assert "sets no finalizers" in said
 
 
 def test_the_operator_says_who_it_was_and_nobody_changes_it(plane: ControlPlane, agent: Writer, admin: Writer) -> None:
@@ -192,18 +207,12 @@ def test_the_operator_says_who_it_was_and_nobody_changes_it(plane: ControlPlane,
     operator = Writer(plane, plane.service_account_token(NAMESPACE, OPERATOR))
     operator.record("told", **announced("node-1"))
 
-    for writer in (agent, admin):
-        mallory = announced("node-1") | {"user": {"username": "mallory"}}
-        assert "leave it as it is" in refusal(lambda writer=writer, spec=mallory: writer.record("told", **spec))
-        assert "never changes" in refusal(
-            lambda writer=writer: plane.request(
-                "PATCH",
-                f"{SESSIONS}/told",
-                {"spec": {"origin": "Unannounced", "user": None, "request": None}},
-                token=writer.token,
-                content=MERGE,
-            )
-        )
+    mallory = announced("node-1") | {"user": {"username": "mallory"}}
+    assert "leave it as it is" in refusal(lambda: agent.record("told", **mallory))
+    assert "only Podcorder writes" in refusal(lambda: admin.record("told", **mallory))
+    nobody = {"spec": {"origin": "Unannounced", "user": None, "request": None}}
+    path = f"{SESSIONS}/told"
+    assert "never changes" in refusal(lambda: plane.request("PATCH", path, nobody, token=agent.token, content=MERGE))
     assert agent.record("told", **announced("node-1") | {"container": "sidecar"})["spec"]["container"] == "sidecar"
 
 

@@ -30,6 +30,13 @@ def test_invalid(resource: Resource) -> None:
             review(resource, BAD, old)
 
 
+def test_too_long() -> None:
+    """A spec longer than any policy is denied for its length, before all that is wrong with it is looked for."""
+    policy = {"metadata": {"name": "exec", "namespace": "shop"}, "spec": {"sessions": ["x"] * 200_000}}
+    with pytest.raises(Denied, match="longer than 512 KiB"):
+        review(POLICIES, policy, None)
+
+
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", "(?P<a>x)(?P<a>y)"])
 def test_patterns(pattern: str) -> None:
     """A regular expression is tried as it will be used, which no schema can do."""

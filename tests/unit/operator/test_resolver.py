@@ -44,13 +44,14 @@ def make_candidates(random: Random, large: float) -> list[Candidate]:
 
 
 def choose(candidates: list[Candidate], current: dict[PolicyKey, int]) -> list[PolicyKey]:
-    """What fits, tried one by one: who is there already, the cluster's, the oldest."""
+    """What fits, tried one by one: the cluster's, who is there already, who is there as it was before, the oldest."""
     chosen: list[Candidate] = []
     for candidate in sorted(
         candidates,
         key=lambda each: (
-            current.get(each.policy.key) != each.policy.generation,
             each.policy.key.kind != CLUSTER_POLICIES.kind,
+            current.get(each.policy.key) != each.policy.generation,
+            each.policy.key not in current,
             each.policy.created,
             each.policy.key.namespace,
             each.policy.key.name,
@@ -130,11 +131,19 @@ def test_agents_can_read_it(seed: int) -> None:
 
 
 def test_newcomer_is_left_out() -> None:
-    """A policy that comes last to a full config is left out whole, even if it is of the cluster and older."""
+    """A policy that comes last to a full config is left out whole, even if it is older than those there."""
     held = [make_candidate(f"held-{number}", make_large_spec(31_000), created=9) for number in range(8)]
     current = {each.policy.key: 1 for each in held}
-    newcomer = make_candidate("newcomer", make_large_spec(31_000), namespace="")
+    newcomer = make_candidate("newcomer", make_large_spec(31_000))
     assert resolve("node-1", [newcomer, *held], current).left_out == {newcomer.policy.key}
+
+
+def test_namespaces_do_not_push_out_the_cluster() -> None:
+    """A policy of the cluster has its place however full the namespaces' policies have made the config."""
+    held = [make_candidate(f"held-{number}", make_large_spec(31_000)) for number in range(8)]
+    current = {each.policy.key: 1 for each in held}
+    newcomer = make_candidate("newcomer", make_large_spec(31_000), namespace="", created=9)
+    assert resolve("node-1", [newcomer, *held], current).left_out == {held[7].policy.key}
 
 
 def test_small_one_still_fits() -> None:
