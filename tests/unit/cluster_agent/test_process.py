@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -20,13 +23,14 @@ def test_without_a_node_it_says_what_to_do(capsys: pytest.CaptureFixture[str], m
     assert "NODE_NAME" in capsys.readouterr().err
 
 
-def test_outside_of_a_cluster_it_says_what_to_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_outside_of_a_cluster_it_says_what_to_do(tmp_path: Path) -> None:
     """The exit code is that of missing credentials, and one sentence says so."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert main(["--journal", str(tmp_path), "--node", "node-1"]) == 50
-    assert capsys.readouterr().err.startswith("podcorder-exporter: ")
+    command = [sys.executable, "-m", "podcorder_agent.cluster", "--journal", str(tmp_path), "--node", "node-1"]
+    environment = {**os.environ, "KUBECONFIG": str(tmp_path / "none")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 50
+    assert done.stderr.startswith("podcorder-exporter: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_part_that_fails_ends_all() -> None:
