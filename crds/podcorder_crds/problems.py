@@ -30,7 +30,7 @@ MOST_PROBLEMS = 100
 
 
 def find_problems(model: type[BaseModel], data: object, root: Location = ()) -> list[Problem]:
-    """What keeps `data`, as read from YAML or JSON, from being a `model`: at most `MOST_PROBLEMS`, none if nothing does.
+    """What keeps `data`, as read from YAML or JSON, from being a `model`: `MOST_PROBLEMS` at most, none if nothing.
 
     Sentences name fields as seen from where `root` begins: ("spec",) for an object's spec.
     """
