@@ -210,7 +210,7 @@ def test_a_debug_container_has_a_debug_session(agent: NodeAgent, namespace: str)
 
 def test_probes_are_told_from_execs(agent: NodeAgent, namespace: str) -> None:
     """An exec probe is a session of kind Probe: a policy for Exec sessions has none, one for Probe nothing else."""
-    probe = {"exec": {"command": ["cat", "/etc/hostname"]}, "periodSeconds": 1}
+    probe = {"exec": {"command": ["cat", "/proc/version"]}, "periodSeconds": 1}
     spec = {"containers": [make_container("main", "sleep", "604", readinessProbe=probe)]}
     apply(agent, [make_policy(namespace, podSelector={"matchLabels": {"app": "exec"}})])
     start_pod(agent, namespace, "exec", spec, labels={"app": "exec"})
@@ -218,11 +218,11 @@ def test_probes_are_told_from_execs(agent: NodeAgent, namespace: str) -> None:
     execute(agent, namespace, "exec", "echo", "by hand")
     agent.wait_for("the exec", lambda each: is_exec(each, "echo", "by hand"))
     assert {each.kind for each in agent.records(namespace) if each.kind} == {"Exec"}
-    assert not any(is_exec(each, "cat", "/etc/hostname") for each in agent.records(namespace))
+    assert not any(is_exec(each, "cat", "/proc/version") for each in agent.records(namespace))
     apply(agent, [make_policy(namespace, sessions=["Probe"], podSelector={"matchLabels": {"app": "probe"}})])
     start_pod(agent, namespace, "probe", spec, labels={"app": "probe"})
     execute(agent, namespace, "probe", "echo", "by hand, too")
-    probes = agent.wait_for("probes", lambda each: is_exec(each, "cat", "/etc/hostname"), count=3)
+    probes = agent.wait_for("probes", lambda each: is_exec(each, "cat", "/proc/version"), count=3)
     assert {(each.pod, each.kind) for each in probes} == {("probe", "Probe")}
     assert {each.kind for each in agent.records(namespace) if each.pod == "probe" and each.kind} == {"Probe"}
 
