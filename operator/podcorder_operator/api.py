@@ -33,7 +33,8 @@ _LINE_LIMIT_BYTES = 1 << 24
 _WATCH_SECONDS = (240, 360)
 """A watch ends by itself after a time between these, so that replicas spread over API servers."""
 _SILENCE_SECONDS = 150
-"""The API server sends a bookmark every minute: a connection silent for this long is dead."""
+"""Where etcd reports progress, the API server sends a bookmark every minute; a connection silent for this long may be
+dead, and is replaced."""
 
 _LONGEST_ASKED_SECONDS = 120.0
 """Nobody is kept waiting for longer, whatever a Retry-After says."""
@@ -243,11 +244,14 @@ def _complete(resource: Resource, body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read_events(content: aiohttp.StreamReader) -> AsyncIterator[Event]:
-    async for line in _read_lines(content):
-        event = _parse_event(line)
-        if event.type == "ERROR":
-            raise _read_status(HTTPStatus.INTERNAL_SERVER_ERROR, event.object)
-        yield event
+    try:
+        async for line in _read_lines(content):
+            event = _parse_event(line)
+            if event.type == "ERROR":
+                raise _read_status(HTTPStatus.INTERNAL_SERVER_ERROR, event.object)
+            yield event
+    except aiohttp.SocketTimeoutError:
+        return  # silence is no fault: of a quiet collection some API servers say nothing
 
 
 async def _read_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
