@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.errors import ApiError, Unavailable, make_api_error
@@ -53,8 +53,8 @@ class Api:
     """Requests by path, from any thread. Every method raises ApiError, and nothing else."""
 
     def __init__(self, credentials: Credentials, *, timeout: float = 10.0, silence: float = 150.0) -> None:
-        """`timeout`: seconds for a request, watches apart. `silence`: seconds without a word that end a watch: the API
-        server sends a bookmark every minute. Raises CredentialsMissing."""
+        """`timeout`: seconds for a request, watches apart. `silence`: seconds without a word that end a watch: a
+        connection that broke unseen is found by that. Raises CredentialsMissing."""
         self._credentials = credentials
         self._pool = urllib3.PoolManager(maxsize=4, retries=False, ssl_context=credentials.tls())
         self._timeout = urllib3.Timeout(connect=timeout, read=timeout)
@@ -72,7 +72,8 @@ class Api:
             query["continue"] = metadata["continue"]
 
     def watch(self, path: str, selector: str, resource_version: str) -> Iterator[Event]:
-        """What changed after a resource version, until the API server ends the watch. Raises Gone."""
+        """What changed after a resource version, until the API server ends the watch or is silent for too long: where
+        etcd reports no progress, a quiet collection has no bookmarks. Raises Gone."""
         query = {
             "fieldSelector": selector,
             "watch": "true",
@@ -81,11 +82,14 @@ class Api:
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
         }
         with self._request("GET", path, query, timeout=self._watch_timeout) as response:
-            for line in _read_lines(response):
-                event = _parse_event(line)
-                if event.type == "ERROR":
-                    raise _read_status(500, event.object)
-                yield event
+            try:
+                for line in _read_lines(response):
+                    event = _parse_event(line)
+                    if event.type == "ERROR":
+                        raise _read_status(500, event.object)
+                    yield event
+            except ReadTimeoutError:
+                return
 
     def get(self, path: str) -> Object:
         """Raises NotFound, among others."""

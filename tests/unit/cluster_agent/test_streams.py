@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from fixtures.api_server import ApiServer, encode, status
 
@@ -182,8 +183,8 @@ def test_faults_are_survived() -> None:
     asyncio.run(scenario())
 
 
-def test_a_silent_watch_is_given_up() -> None:
-    """A connection on which nothing is heard any more is left for another."""
+def test_a_silent_watch_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection on which nothing is heard any more is left for another, and that is no news."""
 
     async def scenario() -> None:
         async with running(silence=0.2) as made:
@@ -191,6 +192,7 @@ def test_a_silent_watch_is_given_up() -> None:
             await made.server.wait_for("watch", 3)
             made.server.put(path_of("b"))
             await made.until_in_step()
+            assert caplog.records == []
 
     asyncio.run(scenario())
 
