@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from podcorder_agent.policies.patterns import refused_patterns
 from podcorder_crds import API_VERSION, ConfiguredPolicy
 from podcorder_crds.problems import find_problems
 
@@ -65,9 +66,12 @@ def _read_policy(entry: Any, index: int) -> tuple[ConfiguredPolicy | None, list[
             return None, sentences
         problems = find_problems(ConfiguredPolicy, repaired, root)
     try:
-        return ConfiguredPolicy.model_validate(repaired), sentences
+        policy = ConfiguredPolicy.model_validate(repaired)
     except ValidationError:
         return None, sentences
+    # They stay in the policy: where one cannot be used, all arguments are taken out.
+    sentences += [f"{policy.name}: {each}, so all arguments are taken out" for _, each in refused_patterns(policy.spec)]
+    return policy, sentences
 
 
 def _remove(entry: Any, location: tuple[str | int, ...]) -> bool:

@@ -3,22 +3,18 @@
 A cheap search over the whole command line decides whether the detailed work is done at all. What is taken out is the
 secret alone: the flag, the name of the variable and the scheme of a header stay, so that a command can still be read.
 
-Python's `re` cannot be interrupted. What bounds its work: the defaults are written to take linear time; patterns of
-users that repeat a choice are refused, and see no more than `WINDOW` bytes at once (windows overlap by `OVERLAP`, so a
-secret that is found only by text further away than that is missed).
+The defaults look around, which RE2 cannot: they are run by Python's `re`, and written to take linear time. Patterns of
+users are run by RE2, see `patterns.py`. Where these cannot be applied as a whole, all arguments are taken out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+
+from podcorder_agent.interpreter.patterns import MOST_PATTERNS, Pattern, TooMuchWork, Work
 
 REPLACEMENT = b"[redacted]"
-WINDOW = 4096
-OVERLAP = 512
-MOST_PATTERNS = 64
-LONGEST_PATTERN = 1024
 
 _HINTS = re.compile(
     rb"pass|pwd|token|secret|key|cred|auth|bearer|cookie|session|://|akia|asia|gh[opsur]_|github_pat|glpat-|xox|eyj|mysql"
@@ -74,66 +70,26 @@ _SHORT_FLAGS = {b"sshpass": b"-p", b"redis-cli": b"-a", b"ldapsearch": b"-w", b"
 _DATABASE = re.compile(rb"(?:mysql|mariadb)[\w-]{0,16}").fullmatch
 
 
-_FEW = 3
-"""Repetitions of a group that may hold others."""
-_REST = re.compile(rb"\S*")
-
-
-class Pattern:
-    """A user's pattern. Group 1 is replaced, the whole match where there is no group."""
-
-    def __init__(self, text: str) -> None:
-        if len(text) > LONGEST_PATTERN:
-            raise ValueError(f"it is longer than {LONGEST_PATTERN} characters")
-        try:
-            self.compiled = re.compile(text.encode("utf-8", "surrogatepass"))
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(str(error)) from None
-        if _repeats_a_choice(text):
-            raise ValueError("it repeats something that can match in several ways, which can take for ever")
-
-    def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
-        """Where it matches, window by window; a match at a window's end goes on to the end of the word."""
-        group = 1 if self.compiled.groups else 0
-        for start in range(0, max(1, len(text) - OVERLAP), WINDOW - OVERLAP):
-            for match in self.compiled.finditer(text[start : start + WINDOW]):
-                first, last = match.span(group)
-                if last == WINDOW and (rest := _REST.match(text, start + last)):
-                    last = rest.end() - start
-                if first < last:
-                    yield start + first, start + last
-
-
-def _repeats_a_choice(text: str) -> bool:
-    """Whether something that can match in more than one way is repeated, such as (a+)+ or (a|ab)* : where the rest then
-    fails, every combination of the ways is tried. An alternative of single characters is one way."""
-    parser: Any = getattr(re, "_parser")  # noqa: B009  the only parser of this syntax there is
-
-    def walk(node: Any, inside: bool) -> bool:
-        if isinstance(node, parser.SubPattern | list | tuple):
-            if isinstance(node, tuple) and len(node) == 2:
-                if str(node[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
-                    low, high, repeated = node[1]
-                    return (inside and low != high) or walk(repeated, inside or high > _FEW)
-                if inside and str(node[0]) == "BRANCH":
-                    return True
-            return any(walk(each, inside) for each in node)
-        return False
-
-    return walk(parser.parse(text), False)
-
-
-def _replace(text: bytes, spans: list[tuple[int, int]]) -> tuple[bytes, int]:
-    """The text without the spans, and how many there were; those that touch are one."""
-    pieces: list[bytes] = []
-    end, count = 0, 0
+def _merge(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order; those that overlap or touch are one."""
+    merged: list[tuple[int, int]] = []
     for first, last in sorted(spans):
-        if first < end or (first == end and count):
-            if last > end:
-                end = last
-            continue
-        pieces += (text[end:first], REPLACEMENT)
-        end, count = last, count + 1
+        if merged and first <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _replace(text: bytes, spans: Iterable[tuple[int, int]]) -> tuple[bytes, int]:
+    """The text without the spans, and how many values these were; what was taken out before is none."""
+    pieces: list[bytes] = []
+    end = count = 0
+    for first, last in _merge(spans):
+        if text[first:last] != REPLACEMENT:
+            pieces += (text[end:first], REPLACEMENT)
+            end = last
+            count += 1
     pieces.append(text[end:])
     return b"".join(pieces), count
 
@@ -146,23 +102,30 @@ class Redaction:
         self.defaults = defaults
         self.patterns: list[Pattern] = []
         self.problems: list[str] = []
-        """One sentence for each pattern that is not used."""
-        for text in patterns[:MOST_PATTERNS]:
+        """Why all arguments are taken out: a sentence for each pattern that cannot be used, or for all of them."""
+        if len(patterns) > MOST_PATTERNS:
+            self.problems.append(
+                f"All arguments are taken out: {len(patterns)} redaction patterns are more than {MOST_PATTERNS}."
+            )
+            return
+        for text in patterns:
             try:
                 self.patterns.append(Pattern(text))
             except ValueError as error:
-                self.problems.append(f"The redaction pattern {text[:80]!r} is not used: {error}.")
-        if len(patterns) > MOST_PATTERNS:
-            self.problems.append(f"Only the first {MOST_PATTERNS} redaction patterns are used, of {len(patterns)}.")
+                self.problems.append(
+                    f"All arguments are taken out: the redaction pattern {text[:80]!r} cannot be used: {error}."
+                )
 
     def apply(self, argv: bytes, arguments: list[bytes]) -> tuple[list[bytes], int]:
         """The arguments without their secrets, and how many values were taken out; `argv` are the arguments as they
         stand in memory, one NUL behind each."""
+        if self.problems:
+            return _take_out_all(arguments)
         count = 0
         if self.defaults and _HINTS.search(argv.lower()):
             arguments, count = _apply_defaults(arguments)
-        for pattern in self.patterns:
-            arguments, more = _apply_pattern(pattern, arguments)
+        if self.patterns:
+            arguments, more = _apply_patterns(self.patterns, arguments)
             count += more
         return arguments, count
 
@@ -208,25 +171,45 @@ def _is_secret_flag(value: bytes) -> bool:
     return value.startswith(b"-") and len(value) < 128 and _SECRET_FLAG(value.lower()) is not None
 
 
-def _apply_pattern(pattern: Pattern, arguments: list[bytes]) -> tuple[list[bytes], int]:
-    """Over each argument, so that ^ and $ mean its ends, and over the line, so that a flag and its value can match."""
-    count = 0
-    found: list[bytes] = []
-    for value in arguments:
-        cleaned, more = _replace(value, list(pattern.spans(value)))
-        found.append(cleaned)
-        count += more
-    spans = list(pattern.spans(b" ".join(found)))
-    if not spans:
-        return found, count
-    start = 0
-    for index, value in enumerate(found):
+def _apply_patterns(patterns: Sequence[Pattern], arguments: list[bytes]) -> tuple[list[bytes], int]:
+    """All patterns look at the same text, so their order changes nothing. Where they have too much work with it, all
+    of it is taken out."""
+    work = Work(sum(map(len, arguments)) + len(arguments))
+    try:
+        spans = _find(patterns, arguments, work)
+    except TooMuchWork:
+        return _take_out_all(arguments)
+    if not any(spans):
+        return arguments, 0
+    cleaned = [_replace(value, own) for value, own in zip(arguments, spans, strict=True)]
+    return [value for value, _ in cleaned], sum(count for _, count in cleaned)
+
+
+def _find(patterns: Sequence[Pattern], arguments: list[bytes], work: Work) -> list[list[tuple[int, int]]]:
+    """What is to be taken out of each argument: matches in it, where ^ and $ mean its ends, and its parts of matches in
+    the line, where a flag and its value can match as one."""
+    spans: list[list[tuple[int, int]]] = [[] for _ in arguments]
+    line = b" ".join(arguments)
+    matches: list[tuple[int, int]] = []
+    for pattern in patterns:
+        if pattern.may_match(line, work):
+            matches += pattern.spans(line, work)
+            for value, own in zip(arguments, spans, strict=True):
+                own += pattern.spans(value, work)
+    across = _merge(matches)
+    start = at = 0
+    for value, own in zip(arguments, spans, strict=True):
         end = start + len(value)
-        own = [
-            (max(first, start) - start, min(last, end) - start) for first, last in spans if first < end and last > start
-        ]
-        if own and REPLACEMENT not in (value[first:last] for first, last in own):
-            found[index], more = _replace(value, own)
-            count += more
+        while at < len(across) and across[at][0] < end:
+            first, last = across[at]
+            if last > start:
+                own.append((max(first, start) - start, min(last, end) - start))
+            if last > end:
+                break
+            at += 1
         start = end + 1
-    return found, count
+    return spans
+
+
+def _take_out_all(arguments: list[bytes]) -> tuple[list[bytes], int]:
+    return [REPLACEMENT] * len(arguments), len(arguments)

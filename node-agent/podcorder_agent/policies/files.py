@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from podcorder_agent.policies.documents import Document
 from podcorder_agent.policies.errors import PolicyInvalid, PolicyUnreadable
+from podcorder_agent.policies.patterns import refused_patterns
 from podcorder_crds import (
     CommandEvents,
     EventSelection,
@@ -62,6 +63,10 @@ def parse(text: str, name: str) -> Policy:
         first = min(problems, key=lambda each: (document.line(each.location), each.missing))
         raise PolicyInvalid(f"{name}:{document.line(first.location)}: {first.sentence}")
     if whole:
-        policy = SessionRecordingPolicy.model_validate(document.data)
-        return Policy(policy.metadata.name, policy.spec)
-    return Policy(Path(name).stem, SessionRecordingPolicySpec.model_validate(document.data))
+        manifest = SessionRecordingPolicy.model_validate(document.data)
+        policy = Policy(manifest.metadata.name, manifest.spec)
+    else:
+        policy = Policy(Path(name).stem, SessionRecordingPolicySpec.model_validate(document.data))
+    for location, sentence in refused_patterns(policy.spec):
+        raise PolicyInvalid(f"{name}:{document.line((*(['spec'] if whole else []), *location))}: {sentence}")
+    return policy

@@ -77,3 +77,12 @@ def test_no_policy_raises(entries: list[Any], spec: Any) -> None:
     """Whatever stands where policies should, the policy beside it is read."""
     config = read_config(make_config(*entries, make_entry() | {"spec": spec}, make_entry("good")))
     assert config.policies[-1].name == "good"
+
+
+def test_a_pattern_that_cannot_be_used_is_said_and_kept() -> None:
+    """Without the rule in the policy nobody would take out what it was to take out."""
+    entry = make_entry(redaction={"rules": [{"name": "huge", "pattern": "a{999}b{999}c{99}"}]})
+    config = read_config(make_config(entry))
+    assert [each.pattern for each in config.policies[0].spec.redaction.rules] == ["a{999}b{999}c{99}"]
+    assert "exec: the redaction pattern 'a{999}b{999}c{99}' cannot be used" in config.problems[0]
+    assert config.problems[0].endswith("all arguments are taken out")

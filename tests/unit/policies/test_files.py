@@ -51,6 +51,8 @@ def test_spec_and_manifest_say_the_same() -> None:
         ("events: {commands: {}}\n---\nevents: {files: {}}\n", "p.yaml:2: not YAML: but found another document"),
         ("events: {commands: {}}\nredaction:\n  rules:\n  - {name: a, pattern: '('}\n",
          "p.yaml:4: redaction.rules[0].pattern: '(' is not a regular expression"),
+        ("events: {commands: {}}\nredaction:\n  rules:\n  - name: a\n    pattern: 'a{999}b{999}c{99}'\n",
+         "p.yaml:5: the redaction pattern 'a{999}b{999}c{99}' cannot be used: it is too large once"),
         ("events: {commands: {}}\nrateLimits: {recordsPerSecond: 0}\n",
          "p.yaml:2: rateLimits.recordsPerSecond: input should be greater than or equal to 1, not 0"),
         ("[" * 5000, "p.yaml is nested too deep"),
