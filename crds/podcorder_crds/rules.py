@@ -16,6 +16,7 @@ Item = TypeVar("Item", bound=Hashable)
 
 VALIDATIONS = "x-kubernetes-validations"
 PLAIN = "x-podcorder-plain"
+OPAQUE = "x-kubernetes-preserve-unknown-fields"
 
 
 class _Annotation:
@@ -125,6 +126,14 @@ class Plain(_Annotation):
 
     def write(self, schema: JsonSchemaValue) -> None:
         schema[PLAIN] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque(_Annotation):
+    """An object that the API server stores as it comes: whoever writes it has checked it, and whoever reads it does."""
+
+    def write(self, schema: JsonSchemaValue) -> None:
+        schema[OPAQUE] = True
 
 
 Set = Annotated[tuple[Item, ...], Unique()]

@@ -6,7 +6,7 @@ from typing import Any
 
 from podcorder_crds.kinds import Kind
 from podcorder_crds.models import Model
-from podcorder_crds.rules import PLAIN, VALIDATIONS
+from podcorder_crds.rules import OPAQUE, PLAIN, VALIDATIONS
 
 Schema = dict[str, Any]
 
@@ -50,6 +50,8 @@ def _structural(schema: Schema, definitions: Schema, *, plain: bool) -> Schema:
         made.pop("default", None)
     if plain:
         made.pop(VALIDATIONS, None)
+    if resolved.get(OPAQUE):
+        return {**{key: made[key] for key in ("description", "type") if key in made}, OPAQUE: True}
     match resolved["type"]:
         case "array":
             made["items"] = _structural(resolved["items"], definitions, plain=plain)
