@@ -157,3 +157,21 @@ def test_a_container_that_no_policy_names_has_no_slot() -> None:
     """It is to be excluded: a slot that wants nothing is a mistake of the caller's."""
     with pytest.raises(TypeError):
         compile_slot({SessionKind.EXEC: []})
+
+
+@pytest.mark.parametrize("others", [0, 3, 4, 40])
+def test_no_policys_redaction_is_pushed_out(others: int) -> None:
+    """However many rules a namespace's policies have, what the cluster's match is taken out."""
+    rules = [{"name": f"z{each}", "pattern": f"customer{each}=(\\d+)"} for each in range(32)]
+    cluster = make_policy("zz", {"events": {"commands": {}}, "redaction": {"rules": rules}}, namespace=None)
+    names = [f"a{number}x{each}" for number in range(others) for each in range(32)]
+    teams = [
+        make_policy(f"p{number}", {"events": {"commands": {}}, "redaction": {"rules": [
+            {"name": each, "pattern": each} for each in names[number * 32 : number * 32 + 32]
+        ]}})
+        for number in range(others)
+    ]  # fmt: skip
+    redaction = parse(cluster, *teams).redaction_of(RecordedKind.EXEC)
+    arguments = [b"app", b"--customer31=4711"]
+    cleaned, _ = redaction.apply(b"app\0--customer31=4711\0", arguments)
+    assert cleaned[1] == (b"--customer31=[redacted]" if others < 4 else b"[redacted]")
