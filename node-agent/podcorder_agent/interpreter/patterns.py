@@ -15,8 +15,8 @@ import re2
 MOST_PATTERNS = 128
 """Of one slot, and as many are kept compiled in all."""
 LONGEST_PATTERN = 1024
-LARGEST_PROGRAM = 2048
-"""Instructions; `.{1000}` has 2004."""
+LARGEST_PROGRAM = 1024
+"""Instructions; `[a-z]{999}` has 1003."""
 STEPS_PER_BYTE = 2 * LARGEST_PROGRAM
 """Of a command line: so much that the largest pattern can look at it twice, argument by argument and joined."""
 STEPS_PER_SEARCH = 128
