@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +14,6 @@ from fixtures.node_agents import NodeAgent, Record, make_policy
 
 EFFECT_SECONDS = 2.0
 """So soon a policy must take effect on the node, and so soon an event must be delivered."""
-CRD = "noderecordingconfigs.podcorder.dev"
-POLICY = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/policies/items/properties/spec"
-EVENTS = f"{POLICY}/properties/events"
-LENIENT = [{"op": "add", "path": f"{EVENTS}/x-kubernetes-preserve-unknown-fields", "value": True}]
-"""What a CRD of a newer version would let through."""
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +253,6 @@ def test_containers_that_came_and_went_without_an_exporter_are_named(agent: Node
 def test_a_config_of_a_newer_version_is_carried_out_as_far_as_known(agent: NodeAgent, namespace: str) -> None:
     """What this agent does not know is said in the status; the rest is recorded."""
     start_pod(agent, namespace, "web")
-    agent.cluster.kubectl("patch", "crd", CRD, "--type=json", "--patch", json.dumps(LENIENT))
     newer = make_policy(namespace, events={"commands": {}, "smells": {}})
     agent.write_config([newer])
     wait_until(lambda: ready_of(agent)["reason"] == "NotUnderstood", 25, "the status that says so")
