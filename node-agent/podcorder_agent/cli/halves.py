@@ -208,9 +208,11 @@ def mount_bpffs() -> None:
 
 def _first_line(process: subprocess.Popen[bytes], deadline: float) -> bytes:
     assert process.stdout is not None
+    poll = select.poll()
+    poll.register(process.stdout, select.POLLIN)
     line = b""
     while not line.endswith(b"\n"):
-        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
         more = os.read(process.stdout.fileno(), 65536) if ready else b""
         if not more:
             return b""

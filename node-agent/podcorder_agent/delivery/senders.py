@@ -30,6 +30,8 @@ class Stop:
         self._drain = drain
         self._deadline: float | None = None
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()  # select(2) takes no descriptor above 1023
+        self._poll.register(self._reader, select.POLLIN)
 
     def request(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Fit to be a signal's handler: it takes no locks."""
@@ -55,7 +57,7 @@ class Stop:
         """Sleep, but not past a request to stop that comes meanwhile, nor past its deadline."""
         remaining = self.remaining
         if remaining is None:
-            select.select([self._reader], [], [], seconds)
+            self._poll.poll(seconds * 1000)
         else:
             time.sleep(max(0.0, min(seconds, remaining)))
 
