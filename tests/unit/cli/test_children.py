@@ -102,7 +102,9 @@ class Terminal:
         """Waits until the terminal has shown a text that was not waited for before."""
         deadline = time.monotonic() + SECONDS
         while text not in self.seen:
-            ready, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             assert ready, f"{text!r} did not come, but {self.seen!r}"
             self.seen += os.read(self._descriptor, 65536)
         self.seen = self.seen.partition(text)[2]
