@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.credentials import read_credentials
@@ -19,7 +18,7 @@ from podcorder_agent.cluster.states import Board
 from podcorder_agent.cluster.statuses import CONFIGS, StatusWriter
 from podcorder_agent.cluster.streams import Stream
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
-from podcorder_agent.delivery.__main__ import export
+from podcorder_agent.delivery.__main__ import add_delivery_options, export
 from podcorder_agent.delivery.identities import forbid_new_privileges
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.machine import unified_mount
@@ -39,7 +38,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="The API server is reached as the pod's service account, or by KUBECONFIG. OTEL_EXPORTER_OTLP_*, "
         "OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME mean what the OpenTelemetry specification says.",
     )
-    parser.add_argument("--journal", type=Path, required=True, help="the journal's directory")
+    add_delivery_options(parser)
     parser.add_argument(
         "--node", default=os.environ.get("NODE_NAME", ""), help="name of this node in the cluster (default: $NODE_NAME)"
     )
@@ -47,11 +46,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--namespace",
         default=os.environ.get("POD_NAMESPACE", "podcorder"),
         help="namespace of the agent's Lease (default: $POD_NAMESPACE, else podcorder)",
-    )
-    parser.add_argument("--to", metavar="URL|FILE", help="as of `python -m podcorder_agent.delivery`")
-    parser.add_argument("--user", type=int, metavar="UID", help="drop root's privileges and run as this uid")
-    parser.add_argument(
-        "--drain", type=float, default=10.0, metavar="SECONDS", help="for the rest at SIGTERM (default: 10)"
     )
     options = parser.parse_args(arguments)
     if not options.node:

@@ -33,6 +33,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="OTEL_EXPORTER_OTLP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME mean what the OpenTelemetry "
         "specification says.",
     )
+    add_delivery_options(parser)
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="deliver everything there is, then exit. The recorder moves the journal's checkpoint: where none runs, "
+        "the checkpoint stays, and the same is delivered again the next time, under the same record ids",
+    )
+    return parser.parse_args(arguments)
+
+
+def add_delivery_options(parser: argparse.ArgumentParser) -> None:
+    """What `export` needs to be told, by whichever command line."""
     parser.add_argument("--journal", type=Path, required=True, help="the journal's directory")
     parser.add_argument(
         "--to",
@@ -40,17 +52,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="a collector, or a file that OTLP JSON lines are appended to (default: OTEL_EXPORTER_OTLP_ENDPOINT, "
         "else http://localhost:4318)",
     )
-    parser.add_argument(
-        "--once",
-        action="store_true",
-        help="deliver everything there is, then exit. The recorder moves the journal's checkpoint: where none runs, "
-        "the checkpoint stays, and the same is delivered again the next time, under the same record ids",
-    )
     parser.add_argument("--user", type=int, metavar="UID", help="drop root's privileges and run as this uid")
     parser.add_argument(
         "--drain", type=float, default=10.0, metavar="SECONDS", help="for the rest at SIGTERM (default: 10)"
     )
-    return parser.parse_args(arguments)
 
 
 def export(options: argparse.Namespace) -> None:
