@@ -1,7 +1,7 @@
 """A control plane with one real node: containerd, kubelet and kube-proxy beside the scheduler and the controllers.
 
-The node sees /run, /var/lib and /var/log of its own, so that its parts have their usual paths, two clusters never meet
-and nothing stays on the machine.
+The node sees /run, /var/lib, /var/log and a bpffs of its own, so that its parts have their usual paths, two clusters
+never meet and nothing stays on the machine.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class WholeCluster(ControlPlane):
             own = node / each.strip("/")
             own.mkdir(parents=True)
             enter("mount", "--bind", own, each)
+        enter("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
         (node / "run" / "cni").mkdir()
         (node / "run" / "cni" / "10-pods.conflist").write_text(json.dumps(CNI))
         # A device of its own holds the node's address: the pods' bridge comes with the first pod.
