@@ -10,32 +10,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from fixtures.processes import read_resident
 from fixtures.recordings import Recording, build_workloads
 
 from benchmarks.exporter import peak_memory
+from benchmarks.processes import read_cpu_seconds
 from benchmarks.tables import render_table
 
 OPENS = 500_009
 SAMPLES = 20
-
-
-def resident(pid: int) -> tuple[float, float]:
-    """(MiB outside ring mappings, MiB of ring mappings) of a process."""
-    total = rings = 0
-    name = ""
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        first = line.split()[0]
-        if not first.endswith(":"):
-            name = line.split(maxsplit=5)[5] if len(line.split()) > 5 else ""
-        elif first == "Rss:":
-            total += int(line.split()[1])
-            rings += int(line.split()[1]) if "bpf-map" in name or "bpf_map" in name else 0
-    return (total - rings) / 1024, rings / 1024
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def measure_start(directory: Path) -> float:
@@ -82,19 +65,19 @@ def run() -> str:
             output = directory / "events.jsonl"
             exporter = start_exporter(recording, output)
             delays = sorted(measure_delay(recording, output, number) for number in range(SAMPLES))
-            before = {pid: cpu_seconds(pid) for pid in (recording.recorder.pid, exporter.pid)}
+            before = {pid: read_cpu_seconds(pid) for pid in (recording.recorder.pid, exporter.pid)}
             time.sleep(3)  # at rest: what polling costs
-            idle = {pid: (cpu_seconds(pid) - before[pid]) / 3 * 100 for pid in before}
-            busy = cpu_seconds(recording.recorder.pid)
+            idle = {pid: (read_cpu_seconds(pid) - before[pid]) / 3 * 100 for pid in before}
+            busy = read_cpu_seconds(recording.recorder.pid)
             recording.cgroup.run(workloads / "opens", str(OPENS), "/etc/passwd")
             recording.client.flush()
-            busy = cpu_seconds(recording.recorder.pid) - busy
-            outside, rings = resident(recording.recorder.pid)
+            busy = read_cpu_seconds(recording.recorder.pid) - busy
+            memory = read_resident(recording.recorder.pid)
             size = recording.client.health()["ring"]["size"] / 1024 / 1024
             exporter.terminate()
-            memory = 0
+            peak = 0
             while exporter.poll() is None:
-                memory = max(memory, peak_memory(exporter.pid))
+                peak = max(peak, peak_memory(exporter.pid))
                 time.sleep(0.01)
             recording.stop()
         finally:
@@ -105,9 +88,9 @@ def run() -> str:
         ["start of the recorder to the first record in the journal", f"{start:.2f} s"],
         ["event to export (file), median", f"{delays[len(delays) // 2] * 1000:.0f} ms"],
         ["event to export (file), slowest of 20", f"{delays[-1] * 1000:.0f} ms"],
-        ["recorder, resident outside the ring's mapping", f"{outside:.0f} MiB"],
-        [f"recorder, the ring's mapping (a ring of {size:.0f} MiB)", f"{rings:.0f} MiB"],
-        ["exporter, peak resident", f"{memory / 1024:.0f} MiB"],
+        ["recorder, resident outside the ring's mapping", f"{memory.outside / 1024 / 1024:.0f} MiB"],
+        [f"recorder, the ring's mapping (a ring of {size:.0f} MiB)", f"{memory.rings / 1024 / 1024:.0f} MiB"],
+        ["exporter, peak resident", f"{peak / 1024:.0f} MiB"],
         ["recorder at rest", f"{idle[recording.recorder.pid]:.1f} % of a core"],
         ["exporter at rest", f"{idle[exporter.pid]:.1f} % of a core"],
         ["recorder, CPU a record", f"{busy / OPENS * 1e6:.2f} us"],
