@@ -55,13 +55,8 @@ class Access:
         self, *arguments: str, user: str = "admin", input: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as this user; a failure fails the test with kubectl's own words, unless check is off."""
-        command: list[str | Path] = [
-            self._kubectl,
-            f"--kubeconfig={self.kubeconfig(user)}",
-            f"--cache-dir={self._directory / 'discovery'}",
-        ]
         done = subprocess.run(
-            [*command, *arguments],
+            self.kubectl_command(*arguments, user=user),
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
@@ -69,6 +64,11 @@ class Access:
         )
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}"
         return done
+
+    def kubectl_command(self, *arguments: str, user: str = "admin") -> list[str]:
+        """The command line that runs kubectl as this user."""
+        cache = f"--cache-dir={self._directory / 'discovery'}"
+        return [str(self._kubectl), f"--kubeconfig={self.kubeconfig(user)}", cache, *arguments]
 
     def request(
         self, method: str, path: str, body: object = None, *, user: str = "admin", token: str = "", content: str = JSON

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -10,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fixtures.terminals import Terminal
 
 from podcorder_agent.cli.children import Unstartable, find_program
 
@@ -86,43 +85,13 @@ def test_a_program_that_the_kernel_refuses_is_told(tmp_path: Path) -> None:
     assert "Exec format error" in errors
 
 
-class Terminal:
-    """A process with a terminal of its own, as a person has it."""
-
-    def __init__(self, *command: str) -> None:
-        self.pid, self._descriptor = pty.fork()
-        if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, "-c", HEEDING, *command])
-        self.seen = b""
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._descriptor, keys)
-
-    def expect(self, text: bytes) -> None:
-        """Waits until the terminal has shown a text that was not waited for before."""
-        deadline = time.monotonic() + SECONDS
-        while text not in self.seen:
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLIN)
-            ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            assert ready, f"{text!r} did not come, but {self.seen!r}"
-            self.seen += os.read(self._descriptor, 65536)
-        self.seen = self.seen.partition(text)[2]
-
-    def stopped(self) -> bool:
-        """Waits until the process stopped or ended; whether it stopped."""
-        _, status = os.waitpid(self.pid, os.WUNTRACED)
-        return os.WIFSTOPPED(status)
-
-    def end(self) -> int:
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        os.close(self._descriptor)
-        return code
+def start_in_terminal(*command: str) -> Terminal:
+    return Terminal(sys.executable, "-c", HEEDING, *command)
 
 
 def test_ctrl_c_is_the_commands_and_not_ours() -> None:
     """Ctrl-C reaches the command once; it may go on, and podcorder with it."""
-    terminal = Terminal("/bin/sh", "-c", "trap 'echo got' INT; echo ready; read x; read x; exit 5")
+    terminal = start_in_terminal("/bin/sh", "-c", "trap 'echo got' INT; echo ready; read x; read x; exit 5")
     terminal.expect(b"ready")
     terminal.type(b"\x03")
     terminal.expect(b"got")
@@ -134,7 +103,7 @@ def test_ctrl_c_is_the_commands_and_not_ours() -> None:
 
 def test_ctrl_z_stops_both_and_both_go_on() -> None:
     """Ctrl-Z stops the command and podcorder; continued, the command has the terminal again."""
-    terminal = Terminal("/bin/sh", "-c", "echo ready; read x; echo read $x; exit 4")
+    terminal = start_in_terminal("/bin/sh", "-c", "echo ready; read x; echo read $x; exit 4")
     terminal.expect(b"ready")
     terminal.type(b"\x1a")
     assert terminal.stopped()
@@ -147,7 +116,7 @@ def test_ctrl_z_stops_both_and_both_go_on() -> None:
 
 def test_an_interactive_shell_has_job_control() -> None:
     """A shell that is recorded is a shell: it has the terminal, stops and continues jobs."""
-    terminal = Terminal("/bin/bash", "--norc", "--noprofile", "-i")
+    terminal = start_in_terminal("/bin/bash", "--norc", "--noprofile", "-i")
     terminal.type(b"sleep 600\n")
     wait_for_foreground(terminal.pid, "sleep")
     terminal.type(b"\x1a")
