@@ -43,7 +43,7 @@ class Pace:
 
     least: float = 1.0
     """Seconds from the start of one watch to the next, and the shortest wait after a failure."""
-    most: float = 30.0
+    most: float = 15.0
     """Seconds: the longest wait between two tries, unless the API server asks for more."""
     steady: float = 10.0
     """Seconds after which a watch that brought nothing is no failure either, even if its connection was lost."""
@@ -67,6 +67,8 @@ class Stream:
         self._progressed = False
         """Whether the last try brought something. A list alone does not: one after the other, lists would be the most
         that the operator can cost."""
+        self._listed = False
+        """Whether the last try began with a list."""
         self._watching = False
         """Whether the last try came to a watch."""
         self._backoff = Backoff(self._pace.least, self._pace.most)
@@ -79,7 +81,7 @@ class Stream:
         loop = asyncio.get_running_loop()
         while True:
             started = self.stirred = loop.time()
-            self._progressed = self._watching = False
+            self._progressed = self._listed = self._watching = False
             error: ApiError | None = None
             try:
                 if not self._version:
@@ -94,6 +96,7 @@ class Stream:
             await asyncio.sleep(self._choose_pause(error, lasted))
 
     async def _list(self) -> None:
+        self._listed = True
         keys: set[Key] = set()
         version = ""
         page_size = _METADATA_PAGE if self.resource.metadata_only else _PAGE
@@ -181,9 +184,11 @@ class Stream:
             logger.info("%s can be read again.", self.resource.plural)
 
     def _choose_pause(self, error: ApiError | None, lasted: float) -> float:
-        """After progress the next watch follows at once, yet never two within `least` seconds."""
+        """After progress the next watch follows at once, yet never two within `least` seconds; so does the list for a
+        place in time that is gone: the API server that says so is there."""
         asked = error.retry_after if error is not None else None
-        if asked is None and self._progressed:
+        outdated = isinstance(error, Gone) and not self._listed
+        if asked is None and (self._progressed or outdated):
             return max(self._pace.least - lasted, 0.0)
         return self._backoff.take(asked)
 

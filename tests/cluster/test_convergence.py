@@ -7,6 +7,7 @@ from random import Random
 from secrets import randbits
 
 import pytest
+from cluster.sandboxes import wait_until
 from fixtures.agents import make_status
 from fixtures.api_clients import ApiClient, Object, make_node
 from fixtures.config_histories import ConfigHistory
@@ -205,6 +206,7 @@ def test_what_is_full_refuses_a_policy_until_there_is_space(
     put_policy(client, "late", make_large_spec(31_000), "shop")
     wait_truthful(client, history, refused=frozenset({late}))
     wait_converged(client, refused=frozenset({late}))
+    wait_until(lambda: read_condition(client, "Accepted", "late", "shop"), 15, "the status of what is refused")
     accepted = read_condition(client, "Accepted", "late", "shop")
     assert (accepted["status"], accepted["reason"]) == ("False", "NodeConfigFull")
     assert "node-1" in accepted["message"]

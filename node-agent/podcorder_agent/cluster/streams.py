@@ -71,6 +71,8 @@ class Stream:
         self._version = ""
         """Where the next watch begins; empty: list first."""
         self._progressed = False
+        self._listed = False
+        """Whether the last try began with a list."""
         self._failures = 0
         """Tries in a row that brought nothing."""
         self._failed_watches = 0
@@ -80,7 +82,7 @@ class Stream:
         """Until told to stop; a watch under way is not interrupted: let it be a daemon's thread."""
         while not stop.is_set():
             started = time.monotonic()
-            self._progressed = False
+            self._progressed = self._listed = False
             error: ApiError | None = None
             try:
                 if not self._version:
@@ -93,6 +95,7 @@ class Stream:
             stop.wait(self._choose_pause(error, lasted))
 
     def _list(self) -> None:
+        self._listed = True
         keys: set[Key] = set()
         version = ""
         for page in self._api.list_pages(self._path, self._selector):
@@ -156,8 +159,11 @@ class Stream:
             logger.info("%s can be read again.", self._path)
 
     def _choose_pause(self, error: ApiError | None, lasted: float) -> float:
-        """After progress the next watch follows at once, yet never two within `least` seconds."""
+        """After progress the next watch follows at once, yet never two within `least` seconds; so does the list for a
+        place in time that is gone: the API server that says so is there."""
         pace = self._pace
+        if isinstance(error, Gone) and not self._listed and error.retry_after is None:
+            return max(pace.least - lasted, 0.0) * random.uniform(0.5, 1.0)
         if self._progressed or (error is None and lasted >= pace.steady):
             self._failures = 0
             if error is None or error.retry_after is None:

@@ -266,6 +266,30 @@ def test_gone_again_and_again() -> None:
     play(test)
 
 
+def test_gone_after_failures() -> None:
+    """The list for a place in time that is gone follows at once, however long the waits had become: somebody answers."""
+
+    async def test() -> None:
+        async with running(pace=Pace(least=0.05, most=60, steady=60)) as run:
+
+            async def answer_503(_: web.Request) -> web.StreamResponse:
+                return status(503, "ServiceUnavailable", "starting")
+
+            async def answer_410(_: web.Request) -> web.StreamResponse:
+                return status(410, "Gone", "too old resource version")
+
+            # Four, for the fifth in a row is a reason of its own to list anew.
+            run.server.scripts["watch"].extend([None, *[answer_503] * 4, answer_410])
+            async with streaming(run):
+                await run.server.wait_for("watch", 1)
+                run.server.close_watches()
+                await run.server.wait_for("list", 2)
+            told = run.server.requests("watch")[5].at
+            assert run.server.requests("list")[1].at - told < 0.8  # the next wait is 0.8 to 1.6 s
+
+    play(test)
+
+
 def test_retry_after() -> None:
     """Nobody asks again before the time that the API server names."""
 
