@@ -267,7 +267,7 @@ def test_gone_again_and_again() -> None:
 
 
 def test_gone_after_failures() -> None:
-    """The list for a place in time that is gone follows at once, however long the waits had become: somebody answers."""
+    """The list for a place in time that is gone follows at once, however long the waits had become."""
 
     async def test() -> None:
         async with running(pace=Pace(least=0.05, most=60, steady=60)) as run:
