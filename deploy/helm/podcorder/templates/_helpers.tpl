@@ -1,7 +1,7 @@
 {{/* The labels that pods are found by; takes a dict of root and component. */}}
 {{- define "podcorder.selector" -}}
 app.kubernetes.io/name: podcorder
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -15,7 +15,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 
 {{/* An image's name; takes a dict of root and image. */}}
 {{- define "podcorder.image" -}}
-{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{ printf "%s:%s" .image.repository (.image.tag | default .root.Chart.AppVersion) | quote }}
 {{- end }}
 
 {{/* The Secret with the webhook's certificate. */}}
