@@ -86,12 +86,17 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def list_pages(self, resource: Resource, *, page: int = 200) -> AsyncGenerator[Page, None]:
-        """The whole collection as of one moment. Raises Gone when that moment has become too old on the way."""
+    async def list_pages(
+        self, resource: Resource, *, namespace: str = "", page: int = 200
+    ) -> AsyncGenerator[Page, None]:
+        """The whole collection, or what a namespace has of it, as of one moment. Raises Gone when that moment has
+        become too old on the way."""
         headers = {"Accept": _accept(resource, "PartialObjectMetadataList")}
         query = {"limit": str(page)}
         while True:
-            document = await self._request_json("list", resource, resource.path(), query=query, headers=headers)
+            document = await self._request_json(
+                "list", resource, resource.path(namespace=namespace), query=query, headers=headers
+            )
             metadata = document.get("metadata") or {}
             yield Page(document.get("items") or [], metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
@@ -119,10 +124,16 @@ class Api:
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> dict[str, Any]:
         return await self._request_json("get", resource, resource.path(name, namespace=namespace))
 
-    async def create(self, resource: Resource, body: dict[str, Any], *, namespace: str = "") -> dict[str, Any]:
-        """Returns the stored object; raises Conflict where one of its name is there already."""
+    async def create(
+        self, resource: Resource, body: dict[str, Any], *, namespace: str = "", dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Returns the object as it is stored, or would be; raises Conflict where one of its name is there already."""
         return await self._request_json(
-            "create", resource, resource.path(namespace=namespace), body=_complete(resource, body)
+            "create",
+            resource,
+            resource.path(namespace=namespace),
+            query={"dryRun": "All"} if dry_run else None,
+            body=_complete(resource, body),
         )
 
     async def replace(
