@@ -49,6 +49,9 @@ class NodeRecordingConfigSpec(Model):
     policies: Annotated[tuple[ConfiguredPolicy, ...], Field(max_length=2048), Plain()] = ()
     """The policies that concern the node, sorted by kind, namespace and name. What does not fit into 256 KiB is left
     out whole, and said so in the policy's own status."""
+    unload: bool | None = None
+    """Whether the agent is to take everything of Podcorder's out of the node's kernel, and to record nothing: what
+    precedes an uninstallation."""
 
 
 class CapabilityReport(Model):

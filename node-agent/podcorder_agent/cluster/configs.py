@@ -25,6 +25,8 @@ class Config:
     policies: tuple[ConfiguredPolicy, ...] = ()
     problems: tuple[str, ...] = ()
     """What of it is not understood, a sentence each."""
+    unload: bool = False
+    """Whether nothing of ours may be left in the kernel."""
 
 
 def read_config(raw: dict[str, Any]) -> Config:
@@ -49,6 +51,7 @@ def read_config(raw: dict[str, Any]) -> Config:
         generation if isinstance(generation, int) else 0,
         tuple(policies),
         tuple(problems[:_MOST_PROBLEMS]),
+        isinstance(spec, dict) and spec.get("unload") is True,
     )
 
 

@@ -68,6 +68,8 @@ class Follower:
         self._dirty: set[int] = set()
         """Cgroups to decide about."""
         self._applied = 0
+        self._unloaded: int | None = None
+        """The load generation that was taken out of the kernel."""
         self._next_look = 0.0
         self._next_health = 0.0
         self._next_scan = 0.0
@@ -177,6 +179,9 @@ class Follower:
         if self._dirty:
             self._decide(_boot_time())
             self._apply()
+        if self._config.config.unload and self._unloaded != self._generation:
+            self._control.unload()
+            self._unloaded = self._generation
         self._look_after_recorder()
         self._post("")
 
@@ -214,6 +219,7 @@ class Follower:
             decision is Unrecorded.EXCLUDED
             and pod is not None
             and not cgroup.is_sandbox
+            and not self._config.config.unload
             and now - cgroup.made < NAMING_NS
             and self._board.reported_for(pod.namespace) < SETTLING_SECONDS
         ):
@@ -265,6 +271,7 @@ class Follower:
                     report_capabilities(self._selection.capabilities),
                     (*config.problems, *self._selection.refused.values()),
                     recorder_problem,
+                    config.unload and self._unloaded == self._generation,
                 )
             )
 

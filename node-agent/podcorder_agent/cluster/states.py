@@ -32,6 +32,8 @@ class NodeState:
     problems: tuple[str, ...] = ()
     """Of the config: what is not understood, or refused."""
     recorder_problem: str = ""
+    unloaded: bool = False
+    """Whether nothing of ours is left in the kernel, as the config asks."""
 
 
 @dataclass(slots=True)

@@ -97,6 +97,8 @@ def explain(state: NodeState) -> tuple[str, str, str]:
     """Status, reason and message of the condition Ready."""
     if state.recorder_problem:
         return "False", "RecorderAway", f"What is recorded stays as it was: {state.recorder_problem}"
+    if state.unloaded:
+        return "False", "Unloaded", "Nothing is recorded and nothing is left in the kernel, as the config asks."
     if state.problems:
         return "False", "NotUnderstood", "The rest is recorded. " + "; ".join(state.problems)
     unavailable = [each.name for each in state.capabilities if each.state == "Unavailable"]

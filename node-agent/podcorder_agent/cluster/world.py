@@ -69,7 +69,7 @@ class Pods:
 
 
 class ConfigHolder:
-    """The node's config; one that is deleted asks for nothing."""
+    """The node's config; one that is deleted asks for nothing, or still to unload what it asked to unload."""
 
     def __init__(self) -> None:
         self.synced = False
@@ -86,10 +86,10 @@ class ConfigHolder:
                 self._set(read_config(raw))
                 self.reported = _reported(raw)
             case Drop():
-                self._set(Config())
+                self._set(Config(unload=self.config.unload))
             case Listed(keys):
                 if not keys:
-                    self._set(Config())
+                    self._set(Config(unload=self.config.unload))
                 self.synced = True
 
     def _set(self, config: Config) -> None:

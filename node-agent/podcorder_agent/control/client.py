@@ -92,6 +92,10 @@ class ControlClient:
     def health(self) -> Message:
         return self._request("health")
 
+    def unload(self) -> Message:
+        """Take all programs and pins out of the kernel; the recorder stays, to be asked about the journal."""
+        return self._request("unload")
+
     def stop(self, unpin: bool = False) -> Message:
         """The recorder answers when it is done, and exits."""
         return self._request("stop", unpin=unpin)

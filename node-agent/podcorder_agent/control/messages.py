@@ -29,7 +29,7 @@ SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
 KINDS_LIMIT = 16
 
-JOURNALED = frozenset({"configure", "select", "exclude", "pending", "ignore", "fact", "stop"})
+JOURNALED = frozenset({"configure", "select", "exclude", "pending", "ignore", "fact", "unload", "stop"})
 """Kinds of request that are written to the journal before they are acted on."""
 
 Message = dict[str, Any]
@@ -211,6 +211,7 @@ _CHECKS: dict[str, Callable[[Message], None]] = {
     "acknowledge": _check_acknowledge,
     "flush": _check_nothing,
     "health": _check_nothing,
+    "unload": _check_nothing,
     "stop": _check_stop,
 }
 

@@ -41,6 +41,8 @@ class Recorder:
         self.lifecycle = Ring(maps.lifecycle)
         self.events = Ring(maps.events)
         self.finished = False
+        self.unloaded = False
+        """Nothing is left in the kernel but the maps that are open here."""
         self._sync = BackgroundSync(directory)
         self._syncing = False
         self._synced: Position = journal.position
@@ -121,17 +123,27 @@ class Recorder:
 
     def finish(self, unpin: bool) -> None:
         """Write all there is and close. Raises JournalError where the disk is full: then everything stays pinned."""
-        if unpin:
-            self.maps.clear_slots()
-            wait_for_programs()
-            self.attachments.detach_all()
         self.finished = True
-        self.flush()
-        self.write_counters(force=True)
-        self.note("stopped", unpinned=unpin)
-        self.journal.close()
         if unpin:
-            self.pins.remove()
+            self.unload()
+        elif not self.unloaded:
+            self._write_last(unpinned=False)
+        self.journal.close()
+
+    def unload(self) -> None:
+        """Take everything out of the kernel and write all there is; the journal stays open for who delivers it.
+
+        Raises JournalError where the disk is full: then everything stays pinned.
+        """
+        if self.unloaded:
+            return
+        self.maps.clear_slots()
+        wait_for_programs()
+        self.attachments.detach_all()
+        self._write_last(unpinned=True)
+        self.journal.sync()
+        self.pins.remove()
+        self.unloaded = True
 
     def health(self) -> dict[str, Any]:
         return {
@@ -147,6 +159,11 @@ class Recorder:
             "ring": {"size": self.events.size, "used": self.events.used},
             "drained": {"bytes": self.events.drained_bytes, "records": self.events.drained_records},
         }
+
+    def _write_last(self, *, unpinned: bool) -> None:
+        self.flush()
+        self.write_counters(force=True)
+        self.note("stopped", unpinned=unpinned)
 
     def _drain_once(self) -> int:
         moved = self.lifecycle.drain(lambda data: self.journal.append(FrameKind.LIFECYCLE, data))

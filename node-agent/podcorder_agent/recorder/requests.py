@@ -39,6 +39,7 @@ class RequestHandler:
             "acknowledge": self._acknowledge,
             "flush": self._flush,
             "health": self._health,
+            "unload": self._unload,
             "stop": self._stop,
         }
 
@@ -51,6 +52,9 @@ class RequestHandler:
                 raise MessageError(
                     "the whole cgroup2 tree is mounted nowhere here: mount it and start the recorder again"
                 )
+            if self._recorder.unloaded and _would_record(kind, request):
+                self._recorder.finish(unpin=False)
+                raise MessageError("the recorder was unloaded and ends now: ask the next one, which loads all anew")
             if kind == "ignore":  # the journal has the number that its records have
                 request = {**request, **self._identities.find(request["tgid"])._asdict()}
             if kind in JOURNALED:
@@ -119,6 +123,15 @@ class RequestHandler:
     def _health(self, request: Message) -> Message:
         return self._recorder.health()
 
+    def _unload(self, request: Message) -> Message:
+        self._recorder.unload()
+        return {}
+
     def _stop(self, request: Message) -> Message:
         self._recorder.finish(request.get("unpin", False))
         return {}
+
+
+def _would_record(kind: str, request: Message) -> bool:
+    """Whether a request needs programs."""
+    return kind == "select" or request.get("settings") is not None or bool(request.get("events"))

@@ -32,6 +32,15 @@ def test_a_config_is_read() -> None:
     assert [each.name for each in config.policies] == ["a", "b"]
 
 
+def test_a_config_may_ask_to_unload() -> None:
+    """Only where it says so in so many words."""
+    assert read_config(make_config()).unload is False
+    for value, expected in ((True, True), (False, False), (None, False), ("true", False)):
+        raw = make_config()
+        raw["spec"]["unload"] = value
+        assert read_config(raw).unload is expected
+
+
 def test_what_is_unknown_in_a_policy_is_left_out_and_said() -> None:
     """A field and a word of a newer version cost nothing but themselves; the policy beside is whole."""
     newer = make_entry("newer", sessions=["Exec", "Hologram"], events={"commands": {}, "smells": {}})

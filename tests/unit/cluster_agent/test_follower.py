@@ -231,6 +231,42 @@ def test_a_policy_that_goes_lets_go(tmp_path: Path) -> None:
         assert node.asked("pending")[-1]["events"] == []
 
 
+def test_an_unloading_config_lets_go_of_everything(tmp_path: Path) -> None:
+    """The container is excluded and the slot cleared before the recorder is asked to unload, once; the state says so,
+    and a config that asks for something again is carried out."""
+    with following(tmp_path) as node:
+        node.tell(make_config(make_entry()), make_pod())
+        *_, main = node.make_cgroups(POD, f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
+        node.until(lambda: node.asked("select"))
+        unloading = make_config(generation=2)
+        unloading.object["spec"]["unload"] = True
+        node.follower.tell_config(unloading)
+        node.until(lambda: node.board.read().unloaded)
+        assert node.asked("exclude")[-1]["cgroup_id"] == main
+        assert [each["kind"] for each in node.recorder.requests if each["kind"] != "health"][-2:] == [
+            "configure",
+            "unload",
+        ]
+        node.follower.tell_config(Drop(CONFIG_KEY))
+        node.until(lambda: not node.board.read().config_uid)
+        assert len(node.asked("unload")) == 1
+        node.follower.tell_config(make_config(make_entry(), generation=1))
+        node.until(lambda: len(node.asked("select")) == 2)
+        assert not node.board.read().unloaded
+
+
+def test_a_recorder_that_begins_anew_is_unloaded_too(tmp_path: Path) -> None:
+    """A recorder that was started again has loaded its maps: it is asked again."""
+    unloading = make_config()
+    unloading.object["spec"]["unload"] = True
+    with following(tmp_path) as node:
+        node.tell(unloading)
+        node.until(lambda: node.board.read().unloaded)
+        node.recorder.generation += 1
+        node.follower._control.close()
+        node.until(lambda: len(node.asked("unload")) == 2)
+
+
 def test_labels_decide_at_any_time(tmp_path: Path) -> None:
     """A pod that loses the label that selects it is excluded, and selected again when it has it back."""
     entry = make_entry(podSelector={"matchLabels": {"app": "web"}})

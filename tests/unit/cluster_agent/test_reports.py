@@ -156,6 +156,7 @@ def test_a_condition_that_stays_keeps_its_time() -> None:
         ({"problems": ("unknown field a.b",)}, "NotUnderstood"),
         ({"capabilities": (Capability("Files", "Unavailable"),)}, "CapabilitiesUnavailable"),
         ({"capabilities": (Capability("Files", "Degraded"),)}, "Recording"),
+        ({"unloaded": True, "problems": ("unknown field a.b",)}, "Unloaded"),
         ({"recorder_problem": "nobody answers", "problems": ("a",)}, "RecorderAway"),
     ],
 )
