@@ -11,7 +11,8 @@ import pytest
 from cluster.access import Refused
 from cluster.control_plane import ControlPlane
 from cluster.sandboxes import wait_until
-from fixtures.installations import NAMESPACE, OPERATOR, Installation
+from fixtures.charts import NAMESPACE
+from fixtures.installations import OPERATOR, Installation
 
 AGENT = "podcorder-agent"
 GROUP = "/apis/podcorder.dev/v1alpha1"

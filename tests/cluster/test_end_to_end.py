@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cluster.images import BUSYBOX
 from cluster.whole_cluster import WholeCluster
-from fixtures.installations import NAMESPACE
+from fixtures.charts import NAMESPACE
 from fixtures.releases import Release
 
 
