@@ -134,3 +134,10 @@ class CapabilityState(StrEnum):
     FULL = "Full"
     DEGRADED = "Degraded"
     UNAVAILABLE = "Unavailable"
+
+
+class Programs(StrEnum):
+    """Whether a node's kernel may hold anything of Podcorder's."""
+
+    LOADED = "Loaded"
+    UNLOADED = "Unloaded"

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from podcorder_crds.capabilities import Capability
 from podcorder_crds.conditions import Conditions
-from podcorder_crds.enums import CapabilityState, PolicyKind
+from podcorder_crds.enums import CapabilityState, PolicyKind, Programs
 from podcorder_crds.models import Model
 from podcorder_crds.names import Generation, LabelName, ObjectName
 from podcorder_crds.policies import RecordingSpec
@@ -49,9 +49,9 @@ class NodeRecordingConfigSpec(Model):
     policies: Annotated[tuple[ConfiguredPolicy, ...], Field(max_length=2048), Plain()] = ()
     """The policies that concern the node, sorted by kind, namespace and name. What does not fit into 256 KiB is left
     out whole, and said so in the policy's own status."""
-    unload: bool | None = None
-    """Whether the agent is to take everything of Podcorder's out of the node's kernel, and to record nothing: what
-    precedes an uninstallation."""
+    programs: Programs | None = None
+    """What the node's kernel may hold of Podcorder's. Loaded, or absent: what the policies need. Unloaded: nothing, so
+    that nothing is recorded; what precedes an uninstallation."""
 
 
 class CapabilityReport(Model):

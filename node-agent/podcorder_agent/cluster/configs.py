@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from podcorder_agent.policies.patterns import refused_patterns
-from podcorder_crds import API_VERSION, ConfiguredPolicy
+from podcorder_crds import API_VERSION, ConfiguredPolicy, Programs
 from podcorder_crds.problems import find_problems
 
 _MOST_REPAIRS = 32
@@ -51,7 +51,7 @@ def read_config(raw: dict[str, Any]) -> Config:
         generation if isinstance(generation, int) else 0,
         tuple(policies),
         tuple(problems[:_MOST_PROBLEMS]),
-        isinstance(spec, dict) and spec.get("unload") is True,
+        isinstance(spec, dict) and spec.get("programs") == Programs.UNLOADED,
     )
 
 

@@ -33,11 +33,11 @@ def test_a_config_is_read() -> None:
 
 
 def test_a_config_may_ask_to_unload() -> None:
-    """Only where it says so in so many words."""
+    """Only where it says so in just this word."""
     assert read_config(make_config()).unload is False
-    for value, expected in ((True, True), (False, False), (None, False), ("true", False)):
+    for value, expected in (("Unloaded", True), ("Loaded", False), (None, False), ("Upside down", False)):
         raw = make_config()
-        raw["spec"]["unload"] = value
+        raw["spec"]["programs"] = value
         assert read_config(raw).unload is expected
 
 

@@ -239,7 +239,7 @@ def test_an_unloading_config_lets_go_of_everything(tmp_path: Path) -> None:
         *_, main = node.make_cgroups(POD, f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
         node.until(lambda: node.asked("select"))
         unloading = make_config(generation=2)
-        unloading.object["spec"]["unload"] = True
+        unloading.object["spec"]["programs"] = "Unloaded"
         node.follower.tell_config(unloading)
         node.until(lambda: node.board.read().unloaded)
         assert node.asked("exclude")[-1]["cgroup_id"] == main
@@ -258,7 +258,7 @@ def test_an_unloading_config_lets_go_of_everything(tmp_path: Path) -> None:
 def test_a_recorder_that_begins_anew_is_unloaded_too(tmp_path: Path) -> None:
     """A recorder that was started again has loaded its maps: it is asked again."""
     unloading = make_config()
-    unloading.object["spec"]["unload"] = True
+    unloading.object["spec"]["programs"] = "Unloaded"
     with following(tmp_path) as node:
         node.tell(unloading)
         node.until(lambda: node.board.read().unloaded)
