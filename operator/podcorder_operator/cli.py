@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,12 +20,13 @@ from podcorder_operator.api import Api
 from podcorder_operator.controller import Controller
 from podcorder_operator.credentials import load_configuration
 from podcorder_operator.elections import Election
-from podcorder_operator.errors import OperatorError
+from podcorder_operator.errors import ApiError, OperatorError, UnloadFailed
 from podcorder_operator.handlers import make_kopf_settings, make_registry
 from podcorder_operator.logs import configure_logs
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.probes import Probes
 from podcorder_operator.settings import Settings
+from podcorder_operator.unloading import Outcome, unload
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,10 @@ _LEASE_TIMEOUT = 2.0
 """Seconds: well below the time in which a leader must renew its lease, so that two tries fit into it."""
 
 
-@click.command(context_settings={"auto_envvar_prefix": "PODCORDER", "show_default": True, "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": "PODCORDER", "show_default": True, "max_content_width": 100},
+)
 @click.option("--namespace", default=Settings.namespace, show_envvar=True, help="Namespace of the operator's Lease.")
 @click.option("--lease-name", default=Settings.lease_name, show_envvar=True, help="Name of the operator's Lease.")
 @click.option(
@@ -62,7 +68,9 @@ _LEASE_TIMEOUT = 2.0
     show_envvar=True,
     help="What to log, as JSON lines on standard error.",
 )
+@click.pass_context
 def main(
+    context: click.Context,
     namespace: str,
     lease_name: str,
     probe_port: int,
@@ -73,11 +81,34 @@ def main(
 ) -> None:
     """Turn recording policies into one config for each node. Reaches the API server by KUBECONFIG or as a pod."""
     configure_logs(log_level)
-    try:
-        settings = Settings(
+    with _explaining():
+        context.obj = Settings(
             namespace, lease_name, probe_port, webhook_port, webhook_certificate, webhook_key, log_level
         )
-        asyncio.run(operate(settings))
+        if context.invoked_subcommand is None:
+            asyncio.run(operate(context.obj))
+
+
+@main.command("unload")
+@click.pass_obj
+def unload_nodes(settings: Settings) -> None:
+    """Before an uninstallation: end the operator, have each agent take everything out of its node's kernel, and delete
+    the nodes' configs. Agents that do not answer within a minute are named, and left alone."""
+    with _explaining():
+        outcome = asyncio.run(_unload(settings))
+    click.echo(f"Nothing of Podcorder's is left in the kernels of {len(outcome.unloaded)} nodes.")
+    if outcome.silent:
+        click.echo(
+            f"No answer came from {', '.join(outcome.silent)}: recording ends there within 10 minutes, and "
+            "`podcorder doctor --clean` on the node, or its next boot, removes what is left."
+        )
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Ends the process where something goes wrong, with a sentence and an exit code."""
+    try:
+        yield
     except OperatorError as error:
         click.echo(f"podcorder-operator: {error}", err=True)
         sys.exit(error.exit_code)
@@ -90,12 +121,7 @@ async def operate(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT. Raises OperatorError, or what a part of the operator could not handle."""
     metrics = Metrics()
     configuration = await load_configuration(os.environ)
-    async with (
-        Api(configuration, metrics) as api,
-        Api(configuration, metrics, connections=2, timeout=_LEASE_TIMEOUT) as lease_api,
-    ):
-        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4()}"
-        election = Election(lease_api, settings.namespace, settings.lease_name, identity)
+    async with _connected(settings, configuration, metrics) as (api, election):
         controller = Controller(api, election, metrics)
         async with Probes(
             settings.probe_port,
@@ -104,6 +130,32 @@ async def operate(settings: Settings) -> None:
             check_readiness=controller.check_readiness,
         ):
             await _run_in_kopf(settings, configuration, controller)
+
+
+async def _unload(settings: Settings) -> Outcome:
+    """Raises OperatorError."""
+    configuration = await load_configuration(os.environ)
+    async with _connected(settings, configuration, Metrics()) as (api, election):
+        try:
+            return await unload(api, election, settings.namespace)
+        except ApiError as error:
+            raise UnloadFailed(
+                f"The agents cannot be asked to unload ({error}): try again, or uninstall without hooks and run "
+                "`podcorder doctor --clean` on each node."
+            ) from error
+
+
+@asynccontextmanager
+async def _connected(
+    settings: Settings, configuration: Configuration, metrics: Metrics
+) -> AsyncIterator[tuple[Api, Election]]:
+    """The API server, and a candidate for the operator's Lease with connections of its own."""
+    async with (
+        Api(configuration, metrics) as api,
+        Api(configuration, metrics, connections=2, timeout=_LEASE_TIMEOUT) as lease_api,
+    ):
+        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4()}"
+        yield api, Election(lease_api, settings.namespace, settings.lease_name, identity)
 
 
 async def _run_in_kopf(settings: Settings, configuration: Configuration, controller: Controller) -> None:

@@ -23,6 +23,10 @@ class PortTaken(OperatorError):
     exit_code = 4
 
 
+class UnloadFailed(OperatorError):
+    exit_code = 5
+
+
 class ApiError(Exception):
     """A request that failed. `str()` is what the API server said, or what happened on the way."""
 
