@@ -45,6 +45,11 @@ class PodCgroup:
         """Whether it holds nothing but the pod's namespaces, as far as the order of cgroups tells."""
         return self.first and self.runtime not in _WITHOUT_SANDBOXES
 
+    def overlaps(self, other: PodCgroup) -> bool:
+        """Whether both were there at some time."""
+        older, newer = sorted((self, other), key=lambda each: each.id)
+        return older.removed is None or older.removed > newer.made
+
 
 class PodCgroups:
     """All that are there, and those removed that are not yet forgotten."""
@@ -58,6 +63,11 @@ class PodCgroups:
     def of_pod(self, uid: str) -> set[int]:
         """The ids of a pod's cgroups, by the uid that the kubelet calls its cgroup."""
         return self._pods.get(uid, set())
+
+    def beside(self, cgroup: PodCgroup) -> frozenset[str]:
+        """The container ids of the others of its pod that lived when it did."""
+        others = (self.known[each] for each in self._pods[cgroup.pod_uid] if each != cgroup.id)
+        return frozenset(each.container_id for each in others if each.overlaps(cgroup))
 
     def scan(self, root: Path, now: int) -> None:
         """Take in what is below `root`, where the cgroup2 tree is mounted, and forget what is not there any more.

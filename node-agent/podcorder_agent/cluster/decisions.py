@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -40,11 +40,12 @@ Match = Callable[[PodFacts, ContainerFacts], Combination]
 """The policies of a container."""
 
 
-def decide(cgroup: PodCgroup, pod: PodFacts | None, match: Match, now: int) -> Decision:
-    """What becomes of a cgroup at this boot time, ns."""
+def decide(cgroup: PodCgroup, pod: PodFacts | None, beside: Collection[str], match: Match, now: int) -> Decision:
+    """What becomes of a cgroup at this boot time, ns. `beside`: container ids of its pod's cgroups that lived when it
+    did."""
     if pod is None:
         return Unrecorded.WAITING
-    container = identify(cgroup, pod)
+    container = identify(cgroup, pod, beside)
     if container is not None:
         combination = match(pod, container)
         if not combination:
@@ -56,17 +57,18 @@ def decide(cgroup: PodCgroup, pod: PodFacts | None, match: Match, now: int) -> D
         return Unrecorded.EXCLUDED
     if now - cgroup.made < NAMING_NS:
         return Unrecorded.WAITING
-    if all(each.ids for each in pod.containers):
+    if cgroup.first and all(each.ids for each in pod.containers):
         return Unrecorded.EXCLUDED  # a sandbox that came in no order
     return Recorded(combination, SessionKind.CONTAINER, describe(cgroup, pod, None))
 
 
-def identify(cgroup: PodCgroup, pod: PodFacts) -> ContainerFacts | None:
+def identify(cgroup: PodCgroup, pod: PodFacts, beside: Collection[str]) -> ContainerFacts | None:
     """Which of the pod's containers it is. The kubelet may tell the id of a container only after its end; of a pod with
-    one container it need not be waited for."""
+    one container it need not be waited for, unless that runs: then it is one that was added since."""
     found = pod.find(cgroup.container_id)
     if found is None and len(pod.containers) == 1 and not cgroup.first:
-        return pod.containers[0]
+        (only,) = pod.containers
+        return only if only.ids.isdisjoint(beside) else None
     return found
 
 

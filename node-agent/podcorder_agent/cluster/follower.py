@@ -214,7 +214,7 @@ class Follower:
 
     def _decide_one(self, cgroup: PodCgroup, now: int) -> Decision:
         pod = self._pods.find(cgroup.pod_uid)
-        decision = decide(cgroup, pod, self._match, now)
+        decision = decide(cgroup, pod, self._cgroups.beside(cgroup), self._match, now)
         if (
             decision is Unrecorded.EXCLUDED
             and pod is not None

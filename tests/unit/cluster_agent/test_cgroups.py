@@ -85,6 +85,18 @@ def test_what_is_inside_a_container_goes_with_it() -> None:
     assert cgroups.known.keys() == {11}
 
 
+def test_beside_a_container_are_those_that_lived_when_it_did() -> None:
+    """Not those that ended before it began, nor those that began after its end; the others of its pod."""
+    cgroups = PodCgroups()
+    history = [(11, None), (12, 20), (13, None), (14, 40), (15, None)]
+    for time, (number, ended) in zip((10, 15, 30, 35, 50), history, strict=True):
+        cgroups.observe(made(number, f"{POD}/{number:064x}"), time)
+        if ended is not None:
+            cgroups.observe(removed(number), ended)
+    beside = {number: {int(each, 16) for each in cgroups.beside(cgroups.known[number])} for number, _ in history}
+    assert beside == {11: {12, 13, 14, 15}, 12: {11}, 13: {11, 14, 15}, 14: {11, 13}, 15: {11, 13}}
+
+
 def make_tree(root: Path, *paths: str) -> list[int]:
     for each in paths:
         (root / each.strip("/")).mkdir(parents=True)

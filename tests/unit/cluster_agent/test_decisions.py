@@ -22,8 +22,10 @@ POD = PodFacts("shop", "web", "uid", "uid", owner=Owner("Deployment", "web"), co
 COMBINATION: Combination = ((SessionKind.EXEC, (("SessionRecordingPolicy", "shop", "exec"),)),)
 
 
-def decide_now(cgroup: PodCgroup, pod: PodFacts | None, now: int = 0, *, wanted: str = "main") -> Decision:
-    return decide(cgroup, pod, lambda _, container: COMBINATION if container.name == wanted else (), now)
+def decide_now(
+    cgroup: PodCgroup, pod: PodFacts | None, now: int = 0, *, wanted: str = "main", beside: tuple[str, ...] = ()
+) -> Decision:
+    return decide(cgroup, pod, beside, lambda _, container: COMBINATION if container.name == wanted else (), now)
 
 
 def named(decision: Decision) -> str | None:
@@ -68,6 +70,21 @@ def test_the_only_container_needs_no_status() -> None:
     """Of a pod with one container what is not the sandbox is that one, before the API server tells of it."""
     assert named(decide_now(CGROUP, POD)) == "main"
     assert decide_now(SANDBOX, POD) is Unrecorded.EXCLUDED
+
+
+def test_beside_the_only_container_is_another() -> None:
+    """While the only container runs, what is new is one that was added and that the API server has not told of yet."""
+    running = replace(POD, containers=(replace(MAIN, ids=frozenset({"b" * 64})),))
+    assert decide_now(CGROUP, running, beside=("b" * 64,)) is Unrecorded.WAITING
+    assert named(decide_now(CGROUP, running)) == "main"
+
+
+def test_one_of_several_that_was_started_again_is_recorded() -> None:
+    """While the API server is away the status has only ids of earlier runs: it gets the pod's name, and is no
+    sandbox."""
+    pod = replace(POD, containers=tuple(replace(each, ids=frozenset({each.name})) for each in (MAIN, SIDECAR)))
+    assert decide_now(CGROUP, pod) is Unrecorded.WAITING
+    assert named(decide_now(CGROUP, pod, NAMING_NS)) is None
 
 
 def test_one_of_several_waits_for_its_name() -> None:
