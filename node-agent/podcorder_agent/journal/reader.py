@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +12,9 @@ from typing import Self
 from podcorder_agent.journal.errors import explain
 from podcorder_agent.journal.frames import Frame, Position
 from podcorder_agent.journal.segments import SegmentFile, list_segments
+
+_STEADY_NS = 10**9
+"""Far more than the grain of a directory's time of change."""
 
 
 class Reader:
@@ -26,6 +31,8 @@ class Reader:
         self._start = start
         self._file: SegmentFile | None = None
         self._rejected = 0
+        self._unchanged_since: int | None = None
+        """When the directory last changed, Unix time in ns; None: too lately for a further change to show in it."""
         self._list()
 
     @property
@@ -44,6 +51,8 @@ class Reader:
         Raises JournalVersion at a segment of another version, JournalError where the disk fails.
         """
         try:
+            if self._is_at_rest():
+                return
             while True:
                 # The list comes first: once a newer segment exists nothing is appended to this one any more.
                 newer = self._newer()
@@ -70,8 +79,18 @@ class Reader:
     ) -> None:
         self.close()
 
+    def _is_at_rest(self) -> bool:
+        """Whether nothing has come, told by two looks: a quiet journal is asked many times a second."""
+        return (
+            self._file is not None
+            and self._file.offset == self._file.size()
+            and os.stat(self._directory).st_mtime_ns == self._unchanged_since
+        )
+
     def _list(self) -> list[int]:
         try:
+            changed = os.stat(self._directory).st_mtime_ns
+            self._unchanged_since = changed if time.time_ns() - changed > _STEADY_NS else None
             return list_segments(self._directory)
         except OSError as error:
             raise explain(error, self._directory) from error

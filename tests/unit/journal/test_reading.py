@@ -215,6 +215,22 @@ def test_vanished_segments_are_counted(tmp_path: Path) -> None:
         assert reader.missed_segments == 2
 
 
+def test_a_segment_begun_after_a_long_rest_is_found(tmp_path: Path) -> None:
+    """A journal that has been quiet for hours is read on when something is appended, and when a segment is begun."""
+    first, second = make_segment(1, [8]), make_segment(2, [8, 8])
+    write_journal(tmp_path, first)
+    os.utime(tmp_path, (0, 0))
+    with Reader(tmp_path) as reader:
+        assert list(reader.read()) == first
+        assert list(reader.read()) == []
+        write_journal(tmp_path, second[:1])
+        assert list(reader.read()) == second[:1]
+        os.utime(tmp_path, (0, 0))
+        assert list(reader.read()) == []
+        write_journal(tmp_path, second)
+        assert list(reader.read()) == second[1:]
+
+
 def test_an_open_segment_outlives_its_removal(tmp_path: Path) -> None:
     """A segment removed while it is being read is still read to its end."""
     segments = [make_segment(index, [8, 8]) for index in (1, 2)]
