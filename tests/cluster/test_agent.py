@@ -203,9 +203,11 @@ def test_a_debug_container_has_a_debug_session(agent: NodeAgent, namespace: str)
 
 
 def test_probes_are_told_from_execs(agent: NodeAgent, namespace: str) -> None:
-    """An exec probe is a session of kind Probe: a policy for Exec sessions has none, one for Probe nothing else."""
-    probe = {"exec": {"command": ["cat", "/proc/version"]}, "periodSeconds": 1}
-    spec = {"containers": [make_container("main", "sleep", "604", readinessProbe=probe)]}
+    """An exec probe, with a variable of the container in it, is a session of kind Probe: a policy for Exec sessions has
+    none, one for Probe nothing else."""
+    probe = {"exec": {"command": ["cat", "$(ALIVE)"]}, "periodSeconds": 1}
+    variables = [{"name": "ALIVE", "value": "/proc/version"}]
+    spec = {"containers": [make_container("main", "sleep", "604", env=variables, readinessProbe=probe)]}
     apply(agent, [make_policy(namespace, podSelector={"matchLabels": {"app": "exec"}})])
     start_pod(agent, namespace, "exec", spec, labels={"app": "exec"})
     time.sleep(2)

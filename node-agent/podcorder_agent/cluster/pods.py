@@ -6,12 +6,16 @@ Nothing an object holds makes this raise: what is not as it should be is left ou
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-MOST_CONTAINERS = 256
+from podcorder_agent.cluster.expansions import expand
+
+MOST_ENTRIES = 256
+"""Of a list: containers of a pod, variables of a container, ..."""
 MOST_TEXT = 1024
 """Characters of an argument, an image's name, ...; an argument vector with a longer one is left out."""
 MOST_ARGUMENTS = 64
@@ -50,7 +54,7 @@ class ContainerFacts:
     type: ContainerType
     image: str = ""
     probes: tuple[tuple[str, ...], ...] = ()
-    """Argument vectors of its exec probes and lifecycle hooks."""
+    """Argument vectors of its exec probes and lifecycle hooks, as the kubelet runs them."""
     ids: frozenset[str] = frozenset()
     """Without the runtime's name; after a restart the earlier one too."""
 
@@ -99,7 +103,7 @@ def read_pod(raw: dict[str, Any]) -> PodFacts | None:
         _find_owner(metadata, labels),
         _text(status, "phase") in _ENDED,
         tuple(_read_container(each, kind, status) for kind in ContainerType for each in _mappings(spec, kind.value))[
-            :MOST_CONTAINERS
+            :MOST_ENTRIES
         ],
     )
 
@@ -116,18 +120,23 @@ def _read_container(raw: dict[str, Any], kind: ContainerType, status: dict[str, 
 
 
 def _find_probes(raw: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
-    handlers = [_mapping(raw, each) for each in _PROBES]
-    handlers += [_mapping(_mapping(raw, "lifecycle"), each) for each in _HOOKS]
-    found = []
-    for handler in handlers:
-        command = _mapping(handler, "exec").get("command")
-        if (
-            isinstance(command, list)
-            and 0 < len(command) <= MOST_ARGUMENTS
-            and all(isinstance(each, str) and len(each) <= MOST_TEXT for each in command)
-        ):
-            found.append(tuple(command))
-    return tuple(dict.fromkeys(found))
+    variables = {_text(each, "name"): _text(each, "value") for each in _mappings(raw, "env")}
+    probes = [_find_command(_mapping(raw, each)) for each in _PROBES]
+    hooks = [_find_command(_mapping(_mapping(raw, "lifecycle"), each)) for each in _HOOKS]
+    expanded = [tuple(expand(word, variables) for word in each) for each in probes]
+    return tuple(dict.fromkeys(each for each in (*expanded, *hooks) if _is_comparable(each)))
+
+
+def _find_command(handler: dict[str, Any]) -> tuple[str, ...]:
+    """What a handler executes; nothing where it does something else."""
+    command = _mapping(handler, "exec").get("command")
+    if not isinstance(command, list) or not all(isinstance(each, str) for each in command):
+        return ()
+    return tuple(command) if _is_comparable(command) else ()
+
+
+def _is_comparable(command: Sequence[str]) -> bool:
+    return 0 < len(command) <= MOST_ARGUMENTS and all(len(each) <= MOST_TEXT for each in command)
 
 
 def _find_owner(metadata: dict[str, Any], labels: dict[str, str]) -> Owner | None:
@@ -160,7 +169,7 @@ def _mapping(raw: dict[str, Any], field: str) -> dict[str, Any]:
 
 def _mappings(raw: dict[str, Any], field: str) -> list[dict[str, Any]]:
     value = raw.get(field)
-    return [each for each in value if isinstance(each, dict)][:MOST_CONTAINERS] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, dict)][:MOST_ENTRIES] if isinstance(value, list) else []
 
 
 def _text(raw: dict[str, Any], field: str) -> str:

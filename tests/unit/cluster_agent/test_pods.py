@@ -79,6 +79,37 @@ def test_a_probe_that_cannot_be_told_is_left_out(command: object) -> None:
     assert pod.containers[0].probes == ()
 
 
+def test_variables_in_a_probes_command_are_expanded() -> None:
+    """As the kubelet expands them: in probes by the container's own env, of two of a name by the later; one that comes
+    from elsewhere is empty there. Hooks are run as they are written."""
+    command = ["check", "--port=$(PORT)", "$(NODE)", "$(OTHER)"]
+    container = {
+        "name": "main",
+        "env": [
+            {"name": "PORT", "value": "80"},
+            {"name": "PORT", "value": "8080"},
+            {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        ],
+        "readinessProbe": {"exec": {"command": command}},
+        "lifecycle": {"preStop": {"exec": {"command": command}}},
+    }
+    pod = read_pod(make_pod(spec={"containers": [container]}))
+    assert pod is not None
+    assert pod.containers[0].probes == (("check", "--port=8080", "", "$(OTHER)"), tuple(command))
+
+
+def test_a_probe_that_grows_too_long_is_left_out() -> None:
+    """Neither does it cost what its author has it grow to."""
+    container = {
+        "name": "main",
+        "env": [{"name": "A", "value": "x" * 100_000}],
+        "livenessProbe": {"exec": {"command": ["echo", "$(A)" * 256]}},
+    }
+    pod = read_pod(make_pod(spec={"containers": [container]}))
+    assert pod is not None
+    assert pod.containers[0].probes == ()
+
+
 def test_a_static_pod_has_the_kubelets_own_uid() -> None:
     """The cgroup of a static pod is called by the hash of its file, which its mirror carries as an annotation."""
     pod = read_pod(make_pod(metadata={"annotations": {"kubernetes.io/config.mirror": "0123abcd"}}))
