@@ -103,6 +103,10 @@ class Api:
                 return
             query["continue"] = metadata["continue"]
 
+    async def list_all(self, resource: Resource, *, namespace: str = "") -> list[dict[str, Any]]:
+        """The same in one piece, for what is small or looked at once."""
+        return [each async for page in self.list_pages(resource, namespace=namespace) for each in page.items]
+
     @asynccontextmanager
     async def watch(self, resource: Resource, resource_version: str) -> AsyncIterator[AsyncIterator[Event]]:
         """Once the API server has taken the watch: what changed after a resource version, until it ends the watch.

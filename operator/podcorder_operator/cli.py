@@ -27,6 +27,7 @@ from podcorder_operator.metrics import Metrics
 from podcorder_operator.probes import Probes
 from podcorder_operator.settings import Settings
 from podcorder_operator.unloading import Outcome, unload
+from podcorder_operator.verification import Verification, wait_verified
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,21 @@ def unload_nodes(settings: Settings) -> None:
         )
 
 
+@main.command("verify")
+@click.option("--seconds", type=float, default=60.0, help="How long to wait for what is not so yet.")
+@click.pass_obj
+def verify_release(settings: Settings, seconds: float) -> None:
+    """Whether the agent of every node records, and policies are reviewed when they are applied: what `helm test` asks.
+    Everything that is not as it should be is told in a sentence of its own."""
+    with _explaining():
+        outcome = asyncio.run(_verify(settings, seconds))
+    for problem in outcome.problems:
+        click.echo(problem)
+    if outcome.problems:
+        sys.exit(1)
+    click.echo(f"{outcome.nodes} nodes record, and policies are reviewed when they are applied.")
+
+
 @contextmanager
 def _explaining() -> Iterator[None]:
     """Ends the process where something goes wrong, with a sentence and an exit code."""
@@ -143,6 +159,12 @@ async def _unload(settings: Settings) -> Outcome:
                 f"The agents cannot be asked to unload ({error}): try again, or uninstall without hooks and run "
                 "`podcorder doctor --clean` on each node."
             ) from error
+
+
+async def _verify(settings: Settings, seconds: float) -> Verification:
+    """Raises OperatorError."""
+    async with Api(await load_configuration(os.environ), Metrics()) as api:
+        return await wait_verified(api, settings.namespace, seconds)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -91,10 +91,10 @@ async def _leading(election: Election) -> AsyncIterator[None]:
         await asyncio.wait({candidate})
 
 
-async def _list(api: Api, resource: Resource, namespace: str = "") -> list[Stored]:
+async def _list(api: Api, resource: Resource, namespace: str = "") -> Sequence[Stored]:
     """Nothing where the kind is not there. Raises ApiError."""
     try:
-        return [each async for page in api.list_pages(resource, namespace=namespace) for each in page.items]
+        return await api.list_all(resource, namespace=namespace)
     except NotFound:
         return []
 

@@ -11,7 +11,7 @@ from typing import Any
 from podcorder_operator.api import Api
 from podcorder_operator.conditions import READY, read_conditions
 from podcorder_operator.elections import LEASES
-from podcorder_operator.errors import ApiError, NotFound, Refused
+from podcorder_operator.errors import ApiError, Refused
 from podcorder_operator.resources import CONFIGS, POLICIES, Resource
 
 AGENT = "podcorder-agent"
@@ -31,7 +31,7 @@ _REFUSED_BY_WEBHOOK = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Verification:
     """What was found, once."""
 
     nodes: int
@@ -40,32 +40,30 @@ class Outcome:
     """A sentence each; none: all is well."""
 
 
-async def wait_verified(api: Api, namespace: str, seconds: float) -> Outcome:
+async def wait_verified(api: Api, namespace: str, seconds: float) -> Verification:
     """Looks until nothing is wrong, at most for so many seconds; what was found at last."""
     deadline = time.monotonic() + seconds
-    while (outcome := await verify(api, namespace)).problems and time.monotonic() < deadline:
+    while (verification := await verify(api, namespace)).problems and time.monotonic() < deadline:
         await asyncio.sleep(PAUSE_SECONDS)
-    return outcome
+    return verification
 
 
-async def verify(api: Api, namespace: str) -> Outcome:
+async def verify(api: Api, namespace: str) -> Verification:
     """Looks at the agents of the release in this namespace, and at the webhook. Raises nothing of the API server's."""
     try:
-        pods = [each for each in await _list(api, PODS, namespace) if _is_agent(each)]
+        pods = [each for each in await api.list_all(PODS, namespace=namespace) if _is_agent(each)]
         problems = [
             *find_missing(await api.get(DAEMON_SETS, AGENT, namespace=namespace), len(pods)),
-            *find_idle(pods, await _list(api, CONFIGS), await _list(api, LEASES, namespace)),
+            *find_idle(pods, await api.list_all(CONFIGS), await api.list_all(LEASES, namespace=namespace)),
         ]
         if await _is_webhook_silent(api, namespace):
             problems.append(
                 "The webhook does not answer, so policies are checked by the kinds' own rules alone: "
                 f"kubectl logs --namespace {namespace} deployment/{OPERATOR} tells why."
             )
-    except NotFound:
-        return Outcome(0, (f"Namespace {namespace} has no DaemonSet {AGENT}: name the namespace of the release.",))
     except ApiError as error:
-        return Outcome(0, (f"The API server says: {error}",))
-    return Outcome(len(pods), tuple(problems))
+        return Verification(0, (f"The API server says: {error}",))
+    return Verification(len(pods), tuple(problems))
 
 
 def find_missing(daemon_set: Mapping[str, Any], pods: int) -> Iterator[str]:
@@ -132,7 +130,3 @@ async def _is_webhook_silent(api: Api, namespace: str) -> bool:
             raise
         return False
     return True
-
-
-async def _list(api: Api, resource: Resource, namespace: str = "") -> list[dict[str, Any]]:
-    return [each async for page in api.list_pages(resource, namespace=namespace) for each in page.items]

@@ -12,7 +12,7 @@ from podcorder_operator.api import Api
 from podcorder_operator.elections import LEASES
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.resources import CONFIGS, POLICIES
-from podcorder_operator.verification import AGENT, DAEMON_SETS, PODS, Outcome, wait_verified
+from podcorder_operator.verification import AGENT, DAEMON_SETS, PODS, Verification, wait_verified
 
 DENIAL = 'admission webhook "policies.podcorder.dev" denied the request: no regular expression'
 RUNNING = {
@@ -39,13 +39,13 @@ def put_node(server: ApiServer, name: str, *, pod: Any = RUNNING, ready: Any = R
     server.put(LEASES.path(f"agent.{name}", namespace="podcorder"), lease)
 
 
-def look(server: ApiServer, webhook: Answer | None = None, seconds: float = 0) -> Outcome:
+def look(server: ApiServer, webhook: Answer | None = None, seconds: float = 0) -> Verification:
     """What is found, the webhook denying what it should unless it answers otherwise."""
 
     async def deny(_: Any) -> Any:
         return status(422, "Invalid", DENIAL)
 
-    async def run() -> Outcome:
+    async def run() -> Verification:
         async with server, Api(server.configuration(), Metrics()) as api:
             server.scripts["create"].extend([webhook or deny] * 9)
             return await wait_verified(api, "podcorder", seconds)
@@ -60,7 +60,7 @@ def test_all_is_well() -> None:
     put_node(server, "node-1")
     put_node(server, "node-2")
     server.put(PODS.path("other", namespace="podcorder"), {"status": {}})
-    assert look(server) == Outcome(2, ())
+    assert look(server) == Verification(2, ())
     (tried,) = server.requests("create")
     assert tried.path == POLICIES.path(namespace="podcorder")
     assert tried.query == {"dryRun": "All"}
@@ -125,10 +125,10 @@ def test_a_silent_webhook_is_told() -> None:
 
 
 def test_what_the_api_server_refuses_is_told() -> None:
-    """A release of another namespace, and a right that is missing."""
-    assert look(ApiServer()).problems == (
-        "Namespace podcorder has no DaemonSet podcorder-agent: name the namespace of the release.",
-    )
+    """A release that is not there, and a right that is missing."""
+    (problem,) = look(ApiServer()).problems
+    assert problem.startswith("The API server says: ")
+    assert "podcorder-agent not found" in problem
 
     async def forbid(_: Any) -> Any:
         return status(403, "Forbidden", "cannot create")
@@ -148,4 +148,4 @@ def test_what_takes_time_is_waited_for() -> None:
 
     put_daemon_set(server, 1)
     put_node(server, "node-1", ready=AWAY)
-    assert look(server, deny_at_last, seconds=20) == Outcome(1, ())
+    assert look(server, deny_at_last, seconds=20) == Verification(1, ())
