@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from podcorder_agent.interpreter.containers import recognise
+from podcorder_agent.interpreter.containers import is_above_containers, recognise
 from podcorder_agent.machine.cgroups import walk
 from podcorder_agent.machine.lifecycle import CgroupChange
 
-_PODS = "kubepods"
-"""How the cgroup is called that the kubelet keeps all pods in, whatever its driver."""
 _WITHOUT_SANDBOXES = frozenset({"cri-o"})
 
 
@@ -96,7 +94,9 @@ class PodCgroups:
             return False
         if self._is_inside(change.path):
             return False
-        return not self._add(change.id, change.path, change.comm, time, held=True) and _PODS not in change.path
+        return not self._add(change.id, change.path, change.comm, time, held=True) and not is_above_containers(
+            change.path
+        )
 
     def forget(self, number: int) -> None:
         """Nothing more will be asked about a removed cgroup."""

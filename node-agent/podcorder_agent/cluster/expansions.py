@@ -2,7 +2,7 @@
 
 Only what stands in the container's `env` counts, as it stands there: a variable with `valueFrom` is empty, one from
 `envFrom` is unknown and left as it is, and what a value refers to itself is not looked up (Kubernetes 1.37,
-`ExpandContainerCommandOnlyStatic` in pkg/kubelet/container/helpers.go). Commands of lifecycle hooks are run as they are.
+`ExpandContainerCommandOnlyStatic` in pkg/kubelet/container/helpers.go). Commands of lifecycle hooks run as they are.
 """
 
 from __future__ import annotations

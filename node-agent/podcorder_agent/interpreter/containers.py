@@ -21,8 +21,14 @@ class Recognised(NamedTuple):
 
 
 _ID = r"(?P<id>[0-9a-f]{64})"
-_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?/")
-_SCOPE_RUNTIMES = {
+_UID = r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32}"
+_POD = re.compile(rf"pod({_UID})(?:\.slice)?[/:]")
+_ABOVE = re.compile(
+    rf"(?:.+-)?kubepods(?:\.slice)?|besteffort|burstable|(?:.+-)?kubepods-(?:besteffort|burstable)\.slice"
+    rf"|(?:.+-)?pod(?:{_UID})(?:\.slice)?"
+)
+"""What the kubelet makes for all pods, those of a class, and one pod."""
+_RUNTIMES = {
     "cri-containerd": "containerd",
     "nerdctl": "containerd",
     "docker": "docker",
@@ -33,7 +39,9 @@ _SCOPE_RUNTIMES = {
 }
 _SCOPE = re.compile(rf"(?P<runtime>cri-containerd|nerdctl|docker|crio|libpod)-{_ID}\.scope")
 _BARE_SCOPE = re.compile(r"(?P<runtime>runc|crun)-(?P<id>[\w.+:@-]+)\.scope")
-_LIBPOD = re.compile(rf"libpod-{_ID}")
+_UNSCOPED = re.compile(rf"(?P<runtime>crio|libpod)-{_ID}")
+_UNEXPANDED = re.compile(rf".+\.slice:(?P<runtime>cri-containerd|crio):{_ID}")
+"""Of a kubelet with the systemd driver and a runtime without: what was meant for systemd is taken as a name."""
 _PLAIN = re.compile(_ID)
 _BARE = re.compile(r"[A-Za-z0-9_][\w.+:@-]{0,1023}")
 _NEVER = re.compile(
@@ -51,18 +59,19 @@ def _maker(comm: str) -> str | None:
 def recognise(path: str, comm: str = "") -> Recognised | None:
     """The container whose cgroup is at `path`, made by a process of the name `comm`; None for every other cgroup.
 
-    The forms: the kubelet's cgroupfs and systemd drivers with containerd, CRI-O or Docker; Docker's and Podman's own;
-    and what runc or crun makes by itself, which only its maker tells from any other cgroup. Slices, pods and monitors
-    (`conmon`) are no containers.
+    The forms: the kubelet's cgroupfs and systemd drivers with containerd, CRI-O or Docker, on the machine itself or in
+    a container that is a node; Docker's and Podman's own; and what runc or crun makes by itself, which only its maker
+    tells from any other cgroup. Slices, pods and monitors (`conmon`) are no containers, nor is what a runtime makes in
+    the scope of one.
     """
     parent, _, name = path.rpartition("/")
     pods = _POD.findall(path)
     pod = pods[-1].replace("_", "-") if pods else None
-    scope = _SCOPE.fullmatch(name) or _BARE_SCOPE.fullmatch(name)
-    if scope:
-        return Recognised(scope["id"], _SCOPE_RUNTIMES[scope["runtime"]], pod)
-    if libpod := _LIBPOD.fullmatch(name):
-        return Recognised(libpod["id"], "podman", pod)
+    if _SCOPE.fullmatch(parent.rpartition("/")[2]):
+        return None
+    for form in (_SCOPE, _BARE_SCOPE, _UNSCOPED, _UNEXPANDED):
+        if named := form.fullmatch(name):
+            return Recognised(named["id"], _RUNTIMES[named["runtime"]], pod)
     if _PLAIN.fullmatch(name) and parent.endswith("/docker"):
         return Recognised(name, "docker", pod)
     maker = _maker(comm)
@@ -71,6 +80,11 @@ def recognise(path: str, comm: str = "") -> Recognised | None:
     if maker and name and _BARE.fullmatch(name) and not _NEVER.fullmatch(name):
         return Recognised(name, maker, pod)
     return None
+
+
+def is_above_containers(path: str) -> bool:
+    """Whether a cgroup is one of those in which the kubelet has containers made."""
+    return "kubepods" in path and bool(_ABOVE.fullmatch(path.rpartition("/")[2]))
 
 
 def _pod_runtime(maker: str | None) -> str | None:

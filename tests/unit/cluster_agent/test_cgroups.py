@@ -57,16 +57,23 @@ def test_a_restarted_container_is_no_sandbox() -> None:
     assert cgroups.known[14].is_sandbox
 
 
-def test_cri_o_leaves_sandboxes_out() -> None:
+@pytest.mark.parametrize("path", [f"{SLICE}/crio-{IDS[0]}.scope", f"{POD}/crio-{IDS[0]}"])
+def test_cri_o_leaves_sandboxes_out(path: str) -> None:
     """With CRI-O the first of a pod may well be a container."""
     cgroups = PodCgroups()
-    cgroups.observe(made(11, f"{SLICE}/crio-{IDS[0]}.scope"), 1)
+    cgroups.observe(made(11, path), 1)
     assert not cgroups.known[11].is_sandbox
 
 
-@pytest.mark.parametrize("path", ["/system.slice/cron.service", "/user.slice/x", f"/docker/{IDS[0]}", "/lxc/box"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/system.slice/cron.service", "/user.slice/x", f"/docker/{IDS[0]}", "/lxc/box"),
+        *(f"{SLICE}/crio-conmon-{IDS[0]}.scope", f"{POD}/crio-conmon-{IDS[0]}"),
+    ],
+)
 def test_what_is_no_pods_is_excluded(path: str) -> None:
-    """Services and containers of others are not held."""
+    """Services, containers of others and CRI-O's monitors are not held."""
     assert PodCgroups().observe(made(11, path), 1)
 
 
