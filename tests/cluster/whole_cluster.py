@@ -71,7 +71,8 @@ class WholeCluster(ControlPlane):
         )
         self._set_up_node()
         self._start_containerd()
-        self._start_kubelet()
+        self._write_kubelet_settings()
+        self.start_kubelet()
         self._start_proxy()
         wait_until(self._is_node_ready, 90, f"the readiness of {NODE}")
         # The controllers make it some time after their start; until then no pod is let in.
@@ -80,6 +81,21 @@ class WholeCluster(ControlPlane):
     def import_image(self, archive: Path) -> None:
         """Bring an image from an archive onto the node."""
         self.sandbox.run("ctr", "--namespace", "k8s.io", "images", "import", archive)
+
+    def start_kubelet(self) -> None:
+        """Start the kubelet, or start it again: containers go on without it."""
+        self._kubelet = self.start_daemon(
+            self.commands / "kubelet",
+            f"--config={self._kubelet_settings}",
+            f"--kubeconfig={self.internal_kubeconfig(f'system:node:{NODE}')}",
+            f"--hostname-override={NODE}",
+            f"--node-ip={NODE_ADDRESS}",
+        )
+
+    def kill_kubelet(self) -> None:
+        """End the kubelet at once, as a crash does."""
+        self._kubelet.kill()
+        self._kubelet.wait()
 
     def _set_up_node(self) -> None:
         node = self.directory / "node"
@@ -117,7 +133,7 @@ class WholeCluster(ControlPlane):
             write_busybox_image(archive, name, command)
             self.import_image(archive)
 
-    def _start_kubelet(self) -> None:
+    def _write_kubelet_settings(self) -> None:
         resolver = self.directory / "node" / "resolv.conf"
         resolver.write_text("")
         settings = {
@@ -134,13 +150,7 @@ class WholeCluster(ControlPlane):
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "oomScoreAdj": 0,
         }
-        self.start_daemon(
-            self.commands / "kubelet",
-            f"--config={self._write_settings('kubelet', settings)}",
-            f"--kubeconfig={self.internal_kubeconfig(f'system:node:{NODE}')}",
-            f"--hostname-override={NODE}",
-            f"--node-ip={NODE_ADDRESS}",
-        )
+        self._kubelet_settings = self._write_settings("kubelet", settings)
 
     def _start_proxy(self) -> None:
         settings = {
