@@ -3,7 +3,7 @@
 Where the forms come from: the kubelet (`CgroupName.ToSystemd` and `ToCgroupfs` in Kubernetes 1.37,
 pkg/kubelet/cm/cgroup_manager_linux.go), containerd (`getCgroupsPath` in internal/cri/server), CRI-O
 (internal/config/cgmgr), crun (`run.oci.systemd.subgroup` in crun(1)), a node that is a container (kubernetes-sigs/kind
-issue 3947, kubernetes/minikube issue 11280), a kubelet and a runtime that disagree (kubernetes/kubernetes issue 106514).
+issue 3947, kubernetes/minikube issue 11280), drivers that disagree (kubernetes/kubernetes issue 106514).
 """
 
 from __future__ import annotations
