@@ -9,6 +9,9 @@ from dataclasses import Field, fields
 from pathlib import Path
 
 import podcorder_agent
+from podcorder_agent.cluster import metrics as cluster
+from podcorder_agent.delivery import metrics as delivery
+from podcorder_agent.delivery.metrics import Metric
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.interpreter.events import EVENTS
 from podcorder_agent.interpreter.subjects import Container, Pod, Process, Session
@@ -52,6 +55,38 @@ def events_page() -> str:
         parts += [f"## {event.NAME}\n", f"{event.MEANING}\n"]
         parts += [attribute_table(own)] if own else []
     return "\n".join(parts).rstrip() + "\n"
+
+
+def metrics_page() -> str:
+    """docs/reference/metrics.md."""
+    parts = [
+        "# Metrics of the agent\n",
+        NOTE,
+        "They go out as OTLP metrics wherever the exporter delivers to a collector, each minute or as\n"
+        "`OTEL_METRIC_EXPORT_INTERVAL` (ms) says; `OTEL_METRICS_EXPORTER=none` turns them off.\n"
+        "The resource names the node.\n",
+        "## Of every exporter\n",
+        metric_table(delivery.METRICS),
+        "## Of a node in a cluster, besides\n",
+        metric_table(cluster.METRICS),
+        "## Their attributes\n",
+        "| attribute | meaning |\n|---|---|",
+        *dict.fromkeys(
+            f"| `{each.name}` | {each.meaning} |"
+            for metric in (*delivery.METRICS, *cluster.METRICS)
+            for each in metric.attributes
+        ),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def metric_table(metrics: tuple[Metric, ...]) -> str:
+    lines = ["| metric | kind | unit | attributes | meaning |", "|---|---|---|---|---|"]
+    for each in metrics:
+        names = ", ".join(f"`{attribute.name}`" for attribute in each.attributes)
+        kind = "gauge" if each.gauge else "counter"
+        lines.append(f"| `{each.name}` | {kind} | `{each.unit}` | {names} | {each.meaning} |")
+    return "\n".join(lines) + "\n"
 
 
 def anchor(name: str) -> str:
@@ -106,7 +141,11 @@ def first_line(error: type[PodcorderError]) -> str:
     return (error.__doc__ or "").strip().splitlines()[0]
 
 
-PAGES = {"reference/events.md": events_page, "exit-codes.md": exit_codes_page}
+PAGES = {
+    "reference/events.md": events_page,
+    "reference/metrics.md": metrics_page,
+    "exit-codes.md": exit_codes_page,
+}
 
 
 def main(arguments: list[str]) -> int:

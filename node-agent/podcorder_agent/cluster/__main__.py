@@ -14,12 +14,14 @@ from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.credentials import read_credentials
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
+from podcorder_agent.cluster.metrics import measure_following
 from podcorder_agent.cluster.states import Board
 from podcorder_agent.cluster.statuses import CONFIGS, StatusWriter
 from podcorder_agent.cluster.streams import Stream
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
 from podcorder_agent.delivery.__main__ import add_delivery_options, export
 from podcorder_agent.delivery.identities import forbid_new_privileges
+from podcorder_agent.delivery.metrics import Measure
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.machine import unified_mount
 
@@ -75,20 +77,22 @@ class Threads:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def follow(options: argparse.Namespace, threads: Threads) -> None:
-    """Start all that follows. Raises PodcorderError."""
+def follow(options: argparse.Namespace, threads: Threads) -> list[Measure]:
+    """Start all that follows; what its metrics tell. Raises PodcorderError."""
     api = Api(read_credentials(os.environ))
     board = Board()
     control = ControlClient(options.journal / SOCKET_NAME, f"follower-{os.getpid()}", timeout=CONTROL_TIMEOUT)
     follower = Follower(options.journal, control, unified_mount(), board)
     identity = os.environ.get("POD_NAME") or f"{options.node}-{os.getpid()}"
+    heartbeat = Heartbeat(api, options.namespace, options.node, identity)
     pods = Stream(api, PODS, f"spec.nodeName={options.node}", follower.tell_pods)
     config = Stream(api, CONFIGS, f"metadata.name={options.node}", follower.tell_config)
     threads.start("watch of pods", pods.run)
     threads.start("watch of the config", config.run)
     threads.start("following of pods", follower.run)
     threads.start("reporting", StatusWriter(api, options.node, board).run)
-    threads.start("heartbeat", Heartbeat(api, options.namespace, options.node, identity).run)
+    threads.start("heartbeat", heartbeat.run)
+    return measure_following(api, follower, heartbeat, {"pods": pods, "config": config})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -98,8 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     threads = Threads()
     try:
         forbid_new_privileges()  # holds for the calling thread and those it starts
-        follow(options, threads)
-        export(options)
+        export(options, follow(options, threads))
     except PodcorderError as error:
         print(f"podcorder-exporter: {error}", file=sys.stderr)
         return error.exit_code

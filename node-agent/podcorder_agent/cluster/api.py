@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -29,6 +30,7 @@ _WATCH_SECONDS = (240, 360)
 """A watch ends by itself after a time between these, so that agents spread over API servers."""
 _LONGEST_ASKED = 120.0
 """Seconds: nobody is kept waiting for longer, whatever a Retry-After says."""
+_NO_ANSWER = "no_answer"
 
 Object = dict[str, Any]
 
@@ -55,6 +57,8 @@ class Api:
     def __init__(self, credentials: Credentials, *, timeout: float = 10.0, silence: float = 150.0) -> None:
         """`timeout`: seconds for a request, watches apart. `silence`: seconds without a word that end a watch: a
         connection that broke unseen is found by that. Raises CredentialsMissing."""
+        self.errors: Counter[str] = Counter()
+        """Requests that failed, by HTTP status; `no_answer` where none came."""
         self._credentials = credentials
         self._pool = urllib3.PoolManager(maxsize=4, retries=False, ssl_context=credentials.tls())
         self._timeout = urllib3.Timeout(connect=timeout, read=timeout)
@@ -71,9 +75,12 @@ class Api:
                 return
             query["continue"] = metadata["continue"]
 
-    def watch(self, path: str, selector: str, resource_version: str) -> Iterator[Event]:
+    def watch(
+        self, path: str, selector: str, resource_version: str, begun: Callable[[], None] = lambda: None
+    ) -> Iterator[Event]:
         """What changed after a resource version, until the API server ends the watch or is silent for too long: where
-        etcd reports no progress, a quiet collection has no bookmarks. Raises Gone."""
+        etcd reports no progress, a quiet collection has no bookmarks. `begun` is called when the API server has taken
+        the request. Raises Gone."""
         query = {
             "fieldSelector": selector,
             "watch": "true",
@@ -82,6 +89,7 @@ class Api:
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
         }
         with self._request("GET", path, query, timeout=self._watch_timeout) as response:
+            begun()
             try:
                 for line in _read_lines(response):
                     event = _parse_event(line)
@@ -152,7 +160,11 @@ class Api:
             finally:
                 # A watch that is left half-way cannot be used again.
                 response.close() if timeout else response.release_conn()
+        except ApiError as error:
+            self.errors[str(error.status or _NO_ANSWER)] += 1
+            raise
         except (HTTPError, OSError) as error:
+            self.errors[_NO_ANSWER] += 1
             raise Unavailable(0, f"no answer from {self._credentials.url}: {error}") from error
 
 

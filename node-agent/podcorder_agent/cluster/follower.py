@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from podcorder_agent.cluster.capabilities import report_capabilities
@@ -82,6 +83,17 @@ class Follower:
     def tell_config(self, change: Change) -> None:
         """From any thread."""
         self._changes.put((self._config, change))
+
+    @property
+    def slots_used(self) -> int:
+        """Slots of the kernel half that are filled; from any thread."""
+        return self._selection.slots_used
+
+    def count_containers(self) -> Counter[str]:
+        """Container cgroups by what becomes of them; from any thread."""
+        return Counter(
+            "recorded" if isinstance(each, Recorded) else each.value for each in tuple(self._decisions.values())
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop."""

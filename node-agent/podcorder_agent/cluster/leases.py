@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +27,19 @@ class Heartbeat:
         self._name = f"agent.{node}"
         self._identity = identity
         self._told = ""
+        self._renewed = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last renewal, or the start."""
+        return time.monotonic() - self._renewed
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; the Lease is left to expire."""
         while not stop.is_set():
             try:
                 self.renew()
+                self._renewed = time.monotonic()
                 self._told = ""
             except ApiError as error:
                 if str(error) != self._told:

@@ -53,6 +53,10 @@ class Selection:
         self._told: dict[int, tuple[int, str, Message] | None] = {}
         """By cgroup; None: excluded."""
 
+    @property
+    def slots_used(self) -> int:
+        return len(self._configured)
+
     def adopt(self, configured: Mapping[int, Message]) -> None:
         """Slots are filled already, from before a restart."""
         self._configured, self._adoptable = dict(configured), dict(configured)

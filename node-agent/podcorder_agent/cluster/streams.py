@@ -77,6 +77,12 @@ class Stream:
         """Tries in a row that brought nothing."""
         self._failed_watches = 0
         self._told = ""
+        self._heard = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the API server last sent something of the collection or took a watch of it, or the start."""
+        return time.monotonic() - self._heard
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; a watch under way is not interrupted: let it be a daemon's thread."""
@@ -99,6 +105,7 @@ class Stream:
         keys: set[Key] = set()
         version = ""
         for page in self._api.list_pages(self._path, self._selector):
+            self._hear()
             for each in page.items:
                 if (key := self._read_key(each)) is not None:
                     keys.add(key)
@@ -109,9 +116,13 @@ class Stream:
         self._mend()
 
     def _watch(self) -> None:
-        for event in self._api.watch(self._path, self._selector, self._version):
+        for event in self._api.watch(self._path, self._selector, self._version, self._hear):
+            self._hear()
             self._progressed = True
             self._take(event)
+
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
 
     def _take(self, event: Event) -> None:
         if event.type in ("ADDED", "MODIFIED", "DELETED") and (key := self._read_key(event.object)) is not None:

@@ -10,12 +10,14 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
 from podcorder_agent.delivery.destinations import open_transport
 from podcorder_agent.delivery.exporter import Exporter
 from podcorder_agent.delivery.identities import become, forbid_new_privileges
+from podcorder_agent.delivery.metrics import Measure, measure_delivery, measure_recorder
 from podcorder_agent.delivery.senders import Stop
 from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.delivery.telemetry import start_telemetry
@@ -58,8 +60,8 @@ def add_delivery_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def export(options: argparse.Namespace) -> None:
-    """The whole life of an exporter. Raises PodcorderError."""
+def export(options: argparse.Namespace, measures: Iterable[Measure] = ()) -> None:
+    """The whole life of an exporter; `measures`: what else its metrics are to tell. Raises PodcorderError."""
     settings = read_settings(os.environ, options.to)
     # Before any thread is started, because it holds for the calling thread and those it starts.
     forbid_new_privileges()
@@ -69,7 +71,9 @@ def export(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGINT, stop.request)
     control = ControlClient(options.journal / SOCKET_NAME, f"exporter-{os.getpid()}", timeout=CONTROL_TIMEOUT)
     exporter = Exporter(options.journal, transport, stop, os.environ, control)
-    telemetry = start_telemetry(os.environ, options.to, exporter)
+    asking = ControlClient(options.journal / SOCKET_NAME, f"metrics-{os.getpid()}", timeout=CONTROL_TIMEOUT)
+    measures = [*measure_delivery(exporter), *measure_recorder(asking), *measures]
+    telemetry = start_telemetry(os.environ, options.to, exporter, measures)
     # Last, when all modules are loaded: root's Python may lie where nobody else can read.
     if options.user is not None:
         become(options.user, options.journal)
@@ -77,7 +81,8 @@ def export(options: argparse.Namespace) -> None:
         exporter.run(once=options.once)
     finally:
         telemetry.close()
-        control.close()
+        for each in (asking, control):
+            each.close()
         transport.close()
 
 

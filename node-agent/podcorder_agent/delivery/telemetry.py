@@ -1,4 +1,4 @@
-"""Traces of sessions and metrics about delivery, through the OpenTelemetry SDK: loaded only where they can go out."""
+"""Traces of sessions, and metrics, through the OpenTelemetry SDK: loaded only where they can go out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from podcorder_agent import __version__
-from podcorder_agent.classes import CLASS_NAMES
+from podcorder_agent.delivery.metrics import Measure
 from podcorder_agent.delivery.resources import SCOPE, describe
 from podcorder_agent.delivery.settings import GRPC
 
@@ -37,13 +38,19 @@ class Telemetry:
             thread.join(CLOSING_SECONDS)
 
 
-def start_telemetry(environment: Mapping[str, str], to: str | None, exporter: Exporter) -> Telemetry:
+def start_telemetry(
+    environment: Mapping[str, str], to: str | None, exporter: Exporter, measures: Iterable[Measure]
+) -> Telemetry:
     """Start what the environment asks for: nothing where no collector is configured, or OTEL_*_EXPORTER is none."""
     base = to if to is not None and "://" in to else None
     closers: list[Callable[[], object]] = []
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (to is not None and base is None):
         return Telemetry(closers)
-    for signal, start in (("TRACES", _start_traces), ("METRICS", _start_metrics)):
+    starts: dict[str, Callable[[bool, str | None, Mapping[str, str]], Callable[[], object]]] = {
+        "TRACES": partial(_start_traces, exporter),
+        "METRICS": partial(_start_metrics, measures),
+    }
+    for signal, start in starts.items():
         own = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         if (base or own) and environment.get(f"OTEL_{signal}_EXPORTER", "otlp").strip() != "none":
             # Trouble with the collector is told by delivery; here it would be told a second time.
@@ -52,7 +59,7 @@ def start_telemetry(environment: Mapping[str, str], to: str | None, exporter: Ex
                 "OTEL_EXPORTER_OTLP_PROTOCOL"
             )
             try:
-                closers.append(start(protocol == GRPC, base, exporter, environment))
+                closers.append(start(protocol == GRPC, base, environment))
             except Exception as error:
                 # Records go out without them; what the SDK makes of odd settings is its own.
                 logger.warning("There are no %s: the OpenTelemetry SDK says %s.", signal.lower(), error)
@@ -84,7 +91,7 @@ def _compression(environment: Mapping[str, str], signal: str) -> Any:
 
 
 def _start_traces(
-    grpc: bool, base: str | None, exporter: Exporter, environment: Mapping[str, str]
+    exporter: Exporter, grpc: bool, base: str | None, environment: Mapping[str, str]
 ) -> Callable[[], object]:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -103,7 +110,7 @@ def _start_traces(
 
 
 def _start_metrics(
-    grpc: bool, base: str | None, exporter: Exporter, environment: Mapping[str, str]
+    measures: Iterable[Measure], grpc: bool, base: str | None, environment: Mapping[str, str]
 ) -> Callable[[], object]:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
@@ -118,46 +125,19 @@ def _start_metrics(
 
         sink = OTLPMetricExporter(endpoint=_endpoint(grpc, base, "/v1/metrics"))
     provider = MeterProvider([PeriodicExportingMetricReader(sink)], _resource(environment))
-    _observe(provider.get_meter(SCOPE, __version__), exporter)
+    _observe(provider.get_meter(SCOPE, __version__), measures)
     return provider.shutdown
 
 
-def _observe(meter: Any, exporter: Exporter) -> None:
+def _observe(meter: Any, measures: Iterable[Measure]) -> None:
+    for measure in measures:
+        metric = measure.metric
+        create = meter.create_observable_gauge if metric.gauge else meter.create_observable_counter
+        create(metric.name, [partial(_observations, measure)], metric.unit, metric.meaning)
+
+
+def _observations(measure: Measure, _: object) -> list[Any]:
     from opentelemetry.metrics import Observation
 
-    tally = exporter.tally
-    counters: dict[str, tuple[str, Callable[[], int]]] = {
-        "podcorder.exporter.delivered": ("Records that the collector took.", lambda: tally.delivered),
-        "podcorder.exporter.rejected": ("Records that the collector would not have.", lambda: tally.rejected),
-        "podcorder.exporter.requests": ("Requests sent.", lambda: tally.requests),
-        "podcorder.exporter.retries": ("Requests that had to be sent again.", lambda: tally.retries),
-        "podcorder.exporter.undecodable": (
-            "Records that could not be read.",
-            lambda: exporter.interpreter.undecodable,
-        ),
-        "podcorder.journal.damaged": ("Frames of the journal that were damaged.", lambda: exporter.reader.rejected),
-    }
-    for name, (meaning, read) in counters.items():
-        meter.create_observable_counter(name, [_once(read)], description=meaning)
-
-    def lost(_: object) -> Iterable[Observation]:
-        return [Observation(count, {"podcorder.gap.class": name}) for name, count in tuple(tally.lost.items())]
-
-    meter.create_observable_counter("podcorder.exporter.lost", [lost], description="Records that gaps told of.")
-
-    def withheld(_: object) -> Iterable[Observation]:
-        counts = zip(CLASS_NAMES, exporter.interpreter.withheld, strict=True)
-        return [Observation(count, {"podcorder.record.class": name}) for name, count in counts if count]
-
-    meter.create_observable_counter(
-        "podcorder.exporter.withheld", [withheld], description="Records that no policy asks for."
-    )
-    meter.create_observable_gauge(
-        "podcorder.journal.lag", [_once(lambda: exporter.lag)], "s", "Age of the frame being delivered."
-    )
-
-
-def _once(read: Callable[[], float]) -> Callable[[object], Iterable[Any]]:
-    from opentelemetry.metrics import Observation
-
-    return lambda _: [Observation(read())]
+    names = [each.name for each in measure.metric.attributes]
+    return [Observation(value, dict(zip(names, key, strict=True))) for key, value in measure.read().items()]

@@ -118,6 +118,17 @@ class Writer:
         """Bytes in all segments."""
         return sum(state.size for state in self._segments.values())
 
+    @property
+    def undelivered(self) -> int:
+        """Bytes behind the acknowledged position."""
+        behind = sum(state.size for index, state in self._segments.items() if index >= self._acknowledged.segment)
+        return behind - (self._acknowledged.offset if self._acknowledged.segment in self._segments else 0)
+
+    @property
+    def limit(self) -> int:
+        """Bytes beyond which the oldest segments go."""
+        return self._limits.journal_bytes
+
     def append(self, kind: FrameKind, *buffers: Buffer) -> Position:
         """Write one frame whose payload is the buffers one after another; returns its end.
 

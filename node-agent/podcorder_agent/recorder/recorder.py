@@ -151,6 +151,8 @@ class Recorder:
             "counters": self.counters(),
             "journal": {
                 "bytes": self.journal.bytes,
+                "limit": self.journal.limit,
+                "undelivered": self.journal.undelivered,
                 "segments": self.journal.segments,
                 "acknowledged": str(self.journal.acknowledged),
                 "position": str(self.journal.position),

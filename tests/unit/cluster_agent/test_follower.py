@@ -145,6 +145,8 @@ def test_a_container_is_selected_and_its_sandbox_excluded(tmp_path: Path) -> Non
         assert settings["policy"] == "shop/exec"
         assert settings["kinds"].keys() == {"Exec"}
         assert settings["own_session"] is False
+        node.until(lambda: node.follower.count_containers() == {"recorded": 1, "excluded": 1})
+        assert node.follower.slots_used == 1
 
 
 def test_a_container_waits_for_its_pod(tmp_path: Path) -> None:

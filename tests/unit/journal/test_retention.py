@@ -227,6 +227,20 @@ def test_a_reader_is_not_hurt_by_retention(tmp_path: Path) -> None:
         assert frames[0].position.segment == list_segments(tmp_path)[0]
 
 
+def test_what_is_not_acknowledged_is_undelivered(tmp_path: Path) -> None:
+    """Bytes behind the acknowledged position, in its segment and those after it."""
+    with open_writer(tmp_path, limits=Limits(segment_bytes=4096)) as writer:
+        ends = [writer.append(FrameKind.RECORDS, bytes(1000)) for _ in range(10)]
+        assert writer.undelivered == writer.bytes
+        middle = ends[4]
+        writer.acknowledge(middle, {})
+        later = sum((tmp_path / segment_name(index)).stat().st_size for index in list_segments(tmp_path)[1:])
+        assert middle.segment == list_segments(tmp_path)[1]
+        assert writer.undelivered == later - middle.offset
+        writer.acknowledge(ends[-1], {})
+        assert writer.undelivered == 0
+
+
 def test_an_acknowledged_position_is_never_missed(tmp_path: Path) -> None:
     """The segment in which delivery stands is kept, however old: who goes on from the checkpoint misses nothing."""
     with open_writer(tmp_path, limits=Limits(segment_bytes=200, kept_seconds=-1)) as writer:
