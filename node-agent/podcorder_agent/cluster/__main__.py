@@ -9,14 +9,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from podcorder_agent.cluster.api import Api
+from podcorder_agent.cluster.collections import ConfigCollection
+from podcorder_agent.cluster.copies import LocalCopy
 from podcorder_agent.cluster.credentials import read_credentials
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
 from podcorder_agent.cluster.metrics import measure_following
 from podcorder_agent.cluster.states import Board
-from podcorder_agent.cluster.statuses import CONFIGS, StatusWriter
+from podcorder_agent.cluster.statuses import StatusWriter
 from podcorder_agent.cluster.streams import Stream
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
 from podcorder_agent.delivery.__main__ import add_delivery_options, export
@@ -48,6 +51,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--namespace",
         default=os.environ.get("POD_NAMESPACE", "podcorder"),
         help="namespace of the agent's Lease (default: $POD_NAMESPACE, else podcorder)",
+    )
+    parser.add_argument(
+        "--copies",
+        type=Path,
+        required=True,
+        metavar="DIRECTORY",
+        help="where to keep what the API server told of pods and config, for a start while it is away",
     )
     options = parser.parse_args(arguments)
     if not options.node:
@@ -85,12 +95,18 @@ def follow(options: argparse.Namespace, threads: Threads) -> list[Measure]:
     follower = Follower(options.journal, control, unified_mount(), board)
     identity = os.environ.get("POD_NAME") or f"{options.node}-{os.getpid()}"
     heartbeat = Heartbeat(api, options.namespace, options.node, identity)
-    pods = Stream(api, PODS, f"spec.nodeName={options.node}", follower.tell_pods)
-    config = Stream(api, CONFIGS, f"metadata.name={options.node}", follower.tell_config)
+    pod_copy = LocalCopy(options.copies / "pods", follower.tell_pods)
+    config_copy = LocalCopy(options.copies / "config", follower.tell_config)
+    pods = Stream(api, PODS, f"spec.nodeName={options.node}", pod_copy.tell)
+    configs = ConfigCollection(api)
+    named = f"metadata.name={options.node}"
+    config = Stream(api, configs.path, named, config_copy.tell, find_path=configs.find)
     threads.start("watch of pods", pods.run)
     threads.start("watch of the config", config.run)
+    threads.start("copy of pods", pod_copy.run)
+    threads.start("copy of the config", config_copy.run)
     threads.start("following of pods", follower.run)
-    threads.start("reporting", StatusWriter(api, options.node, board).run)
+    threads.start("reporting", StatusWriter(api, configs, options.node, board).run)
     threads.start("heartbeat", heartbeat.run)
     return measure_following(api, follower, heartbeat, {"pods": pods, "config": config})
 

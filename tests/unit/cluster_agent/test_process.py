@@ -18,14 +18,15 @@ def test_without_a_node_it_says_what_to_do(capsys: pytest.CaptureFixture[str], m
     """The command line is refused, and the sentence names the option and the variable."""
     monkeypatch.delenv("NODE_NAME", raising=False)
     with pytest.raises(SystemExit) as ended:
-        main(["--journal", "/nowhere"])
+        main(["--journal", "/nowhere", "--copies", "/nowhere"])
     assert ended.value.code == 2
     assert "NODE_NAME" in capsys.readouterr().err
 
 
 def test_outside_of_a_cluster_it_says_what_to_do(tmp_path: Path) -> None:
     """The exit code is that of missing credentials, and one sentence says so."""
-    command = [sys.executable, "-m", "podcorder_agent.cluster", "--journal", str(tmp_path), "--node", "node-1"]
+    places = ["--journal", str(tmp_path), "--copies", str(tmp_path / "copies")]
+    command = [sys.executable, "-m", "podcorder_agent.cluster", *places, "--node", "node-1"]
     environment = {**os.environ, "KUBECONFIG": str(tmp_path / "none")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 50
