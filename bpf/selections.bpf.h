@@ -137,9 +137,9 @@ __checked_once int place_session(struct selection *selection)
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
 }
 
-/* The current process's session. */
-static __always_inline struct session *session_of(struct task_struct *task,
-						  struct selection *selection)
+/* The session that the current process is known to have. */
+static __always_inline struct session *known_session(struct task_struct *task,
+						     const struct selection *selection)
 {
 	__u64 start = process_start_of(task);
 	__u32 tgid = task->tgid;
@@ -149,8 +149,24 @@ static __always_inline struct session *session_of(struct task_struct *task,
 	    (session->flags & SESSION_IGNORE ||
 	     (session->container_id == selection->container_id && session->process_start == start)))
 		return session;
-	place_session(selection);
-	return bpf_map_lookup_elem(&sessions, &tgid);
+	return NULL;
+}
+
+/* The current process's session. */
+static __always_inline struct session *session_of(struct task_struct *task,
+						  struct selection *selection)
+{
+	struct session *session = known_session(task, selection);
+	__u32 tgid = task->tgid;
+
+	if (!session) {
+		place_session(selection);
+		return bpf_map_lookup_elem(&sessions, &tgid);
+	}
+	/* known from before its container was excluded, and selected again */
+	if (session->session_start < selection->since && !(selection->flags & SELECTION_WATCHED))
+		session->flags |= SESSION_PARTIAL;
+	return session;
 }
 
 /*
@@ -172,12 +188,15 @@ static __always_inline bool still_outside(struct task_struct *task)
  */
 static __always_inline void begin_session(struct task_struct *task)
 {
-	struct selection *selection = selection_of(bpf_get_current_cgroup_id());
+	__u64 cgroup_id = bpf_get_current_cgroup_id();
+	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
 	struct session *session;
 
 	if (!selection)
 		return;
-	session = session_of(task, selection);
+	/* an excluded container may be selected later: what enters it now has entered then */
+	session = selection->flags & SELECTION_EXCLUDED ? known_session(task, selection) :
+							  session_of(task, selection);
 	if (!session || !(session->flags & SESSION_ENTERING) || still_outside(task))
 		return;
 	session->session_root = task->tgid;

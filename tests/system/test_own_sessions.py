@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -175,6 +176,34 @@ def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Ca
     events = finish(recording, container)
     assert commands(events) == [[b"/bin/id"]]
     assert {event.process.session.kind.value for event in events if event.process} == {"Exec"}
+
+
+def test_a_container_excluded_before_it_is_started(record: Record, tmp_path: Path) -> None:
+    """Selected after all, what it runs is the container's own session, of which the beginning is not known."""
+    recording = record()
+    configure(recording, own_session=True)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    name = f"{recording.name}-created"
+    bundle = make_busybox_bundle(tmp_path, "read word </fifo; cat /etc/motd; sleep 30")
+    os.mkfifo(bundle / "rootfs" / "fifo")
+    subprocess.run(["runc", "create", "--bundle", bundle, name], check=True, stdout=subprocess.DEVNULL)
+    try:
+        cgroup_id = (cgroup2_mount() / name).stat().st_ino
+        recording.client.exclude(cgroup_id)
+        subprocess.run(["runc", "start", name], check=True)
+        with (bundle / "rootfs" / "fifo").open("w"):  # once the container reads it
+            recording.client.select(cgroup_id, 0, "Container", {"path": f"/{name}"})
+        subprocess.run(["runc", "exec", name, "/bin/id"], check=True, stdout=subprocess.DEVNULL)
+    finally:
+        subprocess.run(["runc", "delete", "--force", name], check=True)
+    ran = {event.arguments[0]: event.process.session for event in finish(recording) if isinstance(event, ProcessExec)}
+    assert {name: session.kind.value for name, session in ran.items()} == {
+        b"cat": "Container",
+        b"sleep": "Container",
+        b"/bin/id": "Exec",
+    }
+    assert ran[b"cat"] is ran[b"sleep"]
+    assert (ran[b"cat"].partial, ran[b"/bin/id"].partial) == (True, False)
 
 
 def test_a_recorder_that_takes_over_leaves_it_out_too(record: Record, start: Callable[[Recording], Container]) -> None:

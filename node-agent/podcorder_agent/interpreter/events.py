@@ -218,18 +218,20 @@ class ContainerEvent(Event):
 
 @dataclass(slots=True, eq=False)
 class ContainerStart(ContainerEvent):
-    """A container was selected."""
+    """A container was selected, or its policies changed."""
 
     NAME: ClassVar[str] = "podcorder.container.start"
-    MEANING: ClassVar[str] = "A container's cgroup was made or selected: its recording begins."
+    MEANING: ClassVar[str] = "The recording of a container begins: it was made or selected, or its policies changed."
 
 
 @dataclass(slots=True, eq=False)
 class ContainerEnd(ContainerEvent):
-    """A container's cgroup was removed."""
+    """A container's cgroup was removed, or its policies changed."""
 
     NAME: ClassVar[str] = "podcorder.container.end"
-    MEANING: ClassVar[str] = "A container's cgroup was removed, or its recording ended."
+    MEANING: ClassVar[str] = (
+        "The recording of a container ends: it is gone, no policy selects it, or its policies changed."
+    )
 
 
 @dataclass(slots=True, eq=False)

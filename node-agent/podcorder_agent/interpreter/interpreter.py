@@ -31,11 +31,13 @@ from podcorder_agent.interpreter.records import (
 from podcorder_agent.interpreter.redaction import Redaction
 from podcorder_agent.interpreter.reports import (
     end_container,
+    report_capabilities,
     report_finding,
     report_given_up,
     report_state,
     report_undecodable,
     start_container,
+    turn_container,
 )
 from podcorder_agent.interpreter.selections import Selection, Selections
 from podcorder_agent.interpreter.sequences import Sequences
@@ -50,8 +52,6 @@ MOST_GENERATIONS = 4
 REMOVAL_DELAY = 10**9
 """A removed cgroup is ended by a frame this much later (ns): the two rings are drained one after the other."""
 _PENDING = int(RecordFlag.PENDING)
-_WELL = frozenset({"Active", "Off"})
-"""States of a capability that are as they should be; the others are Degraded and Failed."""
 
 
 class Interpreter:
@@ -216,6 +216,10 @@ class Interpreter:
         found = self.slots.get(slot)
         return None if found is None else found.policy
 
+    def _settings_of(self, slot: int) -> dict[str, Any] | None:
+        found = self.slots.get(slot)
+        return None if found is None else found.raw
+
     def _redaction_of(self, slot: int, kind: SessionKind) -> Redaction:
         found = self.slots.get(slot)
         return self.redaction if found is None else found.redaction_of(kind)
@@ -323,9 +327,14 @@ class Interpreter:
         self.configured[number] = frame.time
         if settings is None:
             return True  # what comes late is still judged by what held
+        earlier = self.slots.get(number)
         slot = self.slots[number] = Slot.parse(settings, self.redaction)
         self.sieve.active = self.sieve.active or slot.kinds is not None
-        self.sessions.refresh(self.selections.rename_policy(number, slot.policy))
+        concerned = self.selections.rename_policy(number, slot.policy)
+        if earlier is not None and earlier.raw != settings:
+            for before, selection in concerned:
+                events += turn_container(frame, before, selection)
+        self.sessions.refresh({before.cgroup_id for before, _ in concerned})
         if slot.redaction is not self.redaction:
             for index, problem in enumerate(slot.redaction.problems):
                 events.append(report_finding(frame, f"redaction.{number}.{index}", "redaction", problem))
@@ -335,13 +344,14 @@ class Interpreter:
         found = self.selections.select(request, frame.time, self._policy_of)
         if found is None:
             return
-        selection, new = found
+        selection, before = found
         container = selection.container
         held = self.pending.release(container.cgroup_id)
-        if new and selection.is_container:
+        if before is None and selection.is_container:
             events.append(start_container(frame, container, held))
-        else:
-            self.sessions.refresh({container.cgroup_id})
+        elif before is not None and self._settings_of(before.slot) != self._settings_of(container.slot):
+            events += turn_container(frame, before, selection)
+        self.sessions.refresh({container.cgroup_id})
         for record in held.records:
             self._emit_held(record, selection, frame, events)
 
@@ -356,7 +366,7 @@ class Interpreter:
         if name == "started" and not frame.flags & 1:
             self.account.complete, self.account.counted = True, frame.time
         if name in ("started", "resumed", "capabilities"):
-            self._report_capabilities(note.get("capabilities"), frame, events)
+            events += report_capabilities(frame, note.get("capabilities"), self.capabilities)
         elif name == "stopped":
             self._end_removed(frame.time, events)
             if note.get("unpinned") is True and not frame.flags & 1:
@@ -386,15 +396,3 @@ class Interpreter:
         containers = [each.container for each in self.selections.chosen.values() if each.is_container]
         events += [end_container(frame, each) for each in containers]
         self.selections.chosen.clear()
-
-    def _report_capabilities(self, told: object, frame: Frame, events: list[Event]) -> None:
-        """A finding for each capability that is not as it should be, when that changes."""
-        for name, each in told.items() if isinstance(told, dict) else ():
-            if not isinstance(each, dict):
-                continue
-            standing = f"{each.get('state')}: {each.get('reason') or 'no reason is known'}"[:1024]
-            if self.capabilities.get(name) == standing or len(self.capabilities) >= 64:
-                continue
-            self.capabilities[name] = standing
-            if each.get("state") not in _WELL:
-                events.append(report_finding(frame, f"capability.{name}", name, f"The capability is {standing}."))

@@ -8,10 +8,15 @@ from collections import Counter
 from collections.abc import Mapping
 
 from podcorder_agent.classes import CLASS_NAMES
-from podcorder_agent.interpreter.events import ContainerEnd, ContainerStart, Finding, RecordingGap
+from podcorder_agent.interpreter.events import ContainerEnd, ContainerEvent, ContainerStart, Finding, RecordingGap
 from podcorder_agent.interpreter.pending import Held
+from podcorder_agent.interpreter.selections import Selection
 from podcorder_agent.interpreter.subjects import Container
 from podcorder_agent.journal.frames import Frame
+
+_WELL = frozenset({"Active", "Off"})
+"""States of a capability that are as they should be; the others are Degraded and Failed."""
+_MOST_CAPABILITIES = 64
 
 
 def name_place(frame: Frame) -> str:
@@ -71,6 +76,21 @@ def report_finding(frame: Frame, cause: str, subject: str, message: str) -> Find
     return finding
 
 
+def report_capabilities(frame: Frame, told: object, known: dict[str, str]) -> list[Finding]:
+    """A finding for each capability that is not as it should be, when that changes; `known`: how they stood."""
+    findings = []
+    for name, each in told.items() if isinstance(told, dict) else ():
+        if not isinstance(each, dict):
+            continue
+        standing = f"{each.get('state')}: {each.get('reason') or 'no reason is known'}"[:1024]
+        if known.get(name) == standing or len(known) >= _MOST_CAPABILITIES:
+            continue
+        known[name] = standing
+        if each.get("state") not in _WELL:
+            findings.append(report_finding(frame, f"capability.{name}", name, f"The capability is {standing}."))
+    return findings
+
+
 def start_container(frame: Frame, container: Container, held: Held) -> ContainerStart:
     """Recording began with the first record that was held, or else now."""
     time = held.started + frame.segment.anchor_ns if held.records else when(frame)
@@ -80,3 +100,12 @@ def start_container(frame: Frame, container: Container, held: Held) -> Container
 def end_container(frame: Frame, container: Container) -> ContainerEnd:
     """Recording ends by a request or a note."""
     return ContainerEnd(f"{name_moment(frame)}.{container.cgroup_id}.end", when(frame), container=container)
+
+
+def turn_container(frame: Frame, before: Container, selection: Selection) -> list[ContainerEvent]:
+    """What the policies asked for ends, and what they ask for now begins; `before`: the container as it was."""
+    if not selection.is_container:
+        return []
+    container = selection.container
+    begun = ContainerStart(f"{name_moment(frame)}.{container.cgroup_id}.start", when(frame), container=container)
+    return [end_container(frame, before), begun]

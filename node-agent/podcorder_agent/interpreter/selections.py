@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from podcorder_agent.interpreter.containers import recognise
@@ -81,8 +81,9 @@ class Selections:
         self.removed: dict[int, int] = {}
         """Selected cgroups that are gone, with the boot time of that; their last records may still be on their way."""
 
-    def select(self, request: Saved, time: int, policy_of: Any) -> tuple[Selection, bool] | None:
-        """Act on a `select`; (selection, whether it is new), None where it says nothing that is not known."""
+    def select(self, request: Saved, time: int, policy_of: Any) -> tuple[Selection, Container | None] | None:
+        """Act on a `select`; (selection, how its container was recorded before, None where it was not). None where it
+        says nothing that is not known."""
         cgroup_id = _whole(request.get("cgroup_id"), 1 << 64)
         slot = _whole(request.get("slot"), 1 << 16)
         if cgroup_id is None or slot is None:
@@ -91,6 +92,7 @@ class Selections:
         excluded = self.excluded.get(cgroup_id)
         if (excluded is not None and time < excluded.decided) or (before is not None and time < before.decided):
             return None
+        was = None if before is None else replace(before.container)
         self.excluded.pop(cgroup_id, None)
         selection = before or (excluded.before if excluded else None) or self._make(cgroup_id, slot)
         self._choose(selection)
@@ -105,7 +107,7 @@ class Selections:
         selection.decided = time
         if request.get("session_kind") in list(SessionKind):
             selection.kind = SessionKind(request["session_kind"])
-        return selection, before is None
+        return selection, was
 
     def exclude(self, cgroup_id: int, time: int) -> Selection | None:
         """Act on an `exclude`; the selection that ends by it."""
@@ -119,12 +121,12 @@ class Selections:
             del self.excluded[next(iter(self.excluded))]
         return self.chosen.pop(cgroup_id, None)
 
-    def rename_policy(self, slot: int, policy: str | None) -> set[int]:
-        """A slot was configured anew; the cgroups it concerns."""
-        concerned = [each.container for each in self.chosen.values() if each.container.slot == slot]
-        for container in concerned:
-            container.policy = policy
-        return {each.cgroup_id for each in concerned}
+    def rename_policy(self, slot: int, policy: str | None) -> list[tuple[Container, Selection]]:
+        """A slot was configured anew; the selections it concerns, each with its container as it was."""
+        concerned = [(replace(each.container), each) for each in self.chosen.values() if each.container.slot == slot]
+        for _, selection in concerned:
+            selection.container.policy = policy
+        return concerned
 
     def find(self, cgroup_id: int, slot: int, policy_of: Any) -> Selection:
         """The selection of a record's container; one whose `select` was not seen begins without a name."""

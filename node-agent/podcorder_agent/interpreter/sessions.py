@@ -65,6 +65,11 @@ def _is_root(process: Process, session: Session) -> bool:
     return process.tgid == session.root_tgid and process.start <= session.root_start
 
 
+def _may_be_older(session: Session) -> bool:
+    """Whether its root may have lived before anything of it was recorded, and may live though nothing tells of it."""
+    return session.partial or session.kind in (SessionKind.CONTAINER, SessionKind.DEBUG)
+
+
 class Sessions:
     """The sessions and processes of one boot."""
 
@@ -271,9 +276,10 @@ class Sessions:
         tree = self.trees.get(place)
         if tree is None:
             return
-        if _is_root(process, session):
+        is_root = _is_root(process, session)
+        if is_root:
             tree.exit_code = exit_code
-        if session.processes <= 0:
+        if session.processes <= 0 and (is_root or tree.exit_code is not None or not _may_be_older(session)):
             self._end(place, tree, cause, events)
 
     def _end(self, place: tuple[int, int], tree: Tree, cause: Cause, events: list[Event]) -> None:
