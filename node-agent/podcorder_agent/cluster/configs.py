@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from podcorder_agent.policies.patterns import refused_patterns
-from podcorder_crds import API_VERSION, ConfiguredPolicy, Programs
+from podcorder_crds import API_VERSION, ConfiguredPolicy, NodeRecordingConfigSpec, Programs
 from podcorder_crds.problems import find_problems
 
+_KNOWN = {field.alias for field in NodeRecordingConfigSpec.model_fields.values()}
 _MOST_REPAIRS = 32
 _MOST_PROBLEMS = 16
 
@@ -37,6 +38,8 @@ def read_config(raw: dict[str, Any]) -> Config:
     problems = []
     if raw.get("apiVersion", API_VERSION) != API_VERSION:
         problems.append(f"the config is of version {raw['apiVersion']!r}, this agent knows {API_VERSION}: update it")
+    if isinstance(spec, dict):
+        problems += [f"spec.{name} is not known to this agent: update it" for name in sorted(spec.keys() - _KNOWN)]
     if not isinstance(entries, list):
         problems.append("spec.policies is no list")
         entries = []

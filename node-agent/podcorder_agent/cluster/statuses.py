@@ -10,13 +10,13 @@ from typing import Any
 
 from podcorder_agent import __version__
 from podcorder_agent.cluster.api import Api
+from podcorder_agent.cluster.collections import ConfigCollection
 from podcorder_agent.cluster.errors import ApiError
 from podcorder_agent.cluster.states import Board, NodeState
-from podcorder_crds import API_VERSION, MAX_NAMESPACES
+from podcorder_crds import MAX_NAMESPACES
 
 logger = logging.getLogger(__name__)
 
-CONFIGS = "/apis/podcorder.dev/v1alpha1/noderecordingconfigs"
 LEAST_SECONDS = 10.0
 """From one write to the next."""
 _MOST_MESSAGE = 4096
@@ -25,8 +25,11 @@ _MOST_MESSAGE = 4096
 class StatusWriter:
     """Keeps the status in step with the board."""
 
-    def __init__(self, api: Api, node: str, board: Board, least: float = LEAST_SECONDS) -> None:
+    def __init__(
+        self, api: Api, configs: ConfigCollection, node: str, board: Board, least: float = LEAST_SECONDS
+    ) -> None:
         self._api = api
+        self._configs = configs
         self._node = node
         self._board = board
         self._least = least
@@ -49,13 +52,13 @@ class StatusWriter:
 
     def _write(self, state: NodeState) -> None:
         body = {
-            "apiVersion": API_VERSION,
+            "apiVersion": self._configs.api_version,
             "kind": "NodeRecordingConfig",
             "metadata": {"name": self._node},
             "status": self._make_status(state),
         }
         try:
-            self._api.apply(f"{CONFIGS}/{self._node}/status", body)
+            self._api.apply(f"{self._configs.path}/{self._node}/status", body)
         except ApiError as error:
             self._board.changed.set()  # again the next time
             if str(error) != self._told:

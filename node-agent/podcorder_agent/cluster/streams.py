@@ -59,8 +59,16 @@ class Stream:
     """Tells of all that is and becomes of what a field selector selects."""
 
     def __init__(
-        self, api: Api, path: str, selector: str, tell: Callable[[Change], None], pace: Pace | None = None
+        self,
+        api: Api,
+        path: str,
+        selector: str,
+        tell: Callable[[Change], None],
+        pace: Pace | None = None,
+        *,
+        find_path: Callable[[], str] | None = None,
     ) -> None:
+        """`find_path`: where the collection is when it is not where it was; may raise ApiError."""
         self.problem = ""
         """A sentence, while the collection cannot be read for a reason that a person must mend."""
         self._api = api
@@ -68,6 +76,7 @@ class Stream:
         self._selector = selector
         self._tell = tell
         self._pace = pace or Pace()
+        self._find_path = find_path
         self._version = ""
         """Where the next watch begins; empty: list first."""
         self._progressed = False
@@ -158,10 +167,27 @@ class Stream:
             if self._failed_watches >= _FAILED_WATCHES:
                 self._failed_watches = 0
                 self._version = ""
+        if isinstance(error, NotFound) and self._move():
+            return
         sentence = explain(error, self._path)
         self.problem = sentence if isinstance(error, NotFound | Refused) else ""
         logger.log(logging.DEBUG if sentence == self._told else logging.WARNING, "%s", sentence)
         self._told = sentence
+
+    def _move(self) -> bool:
+        """Whether the collection turns out to be elsewhere; then it is listed anew."""
+        if self._find_path is None:
+            return False
+        try:
+            path = self._find_path()
+        except ApiError:
+            return False
+        if path == self._path:
+            return False
+        logger.warning("%s is no longer served: going on with %s.", self._path, path)
+        self._path = path
+        self._version = ""
+        return True
 
     def _mend(self) -> None:
         self.problem = ""

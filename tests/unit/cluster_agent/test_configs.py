@@ -62,6 +62,13 @@ def test_a_policy_of_which_nothing_is_known_is_left_out() -> None:
     assert any("spec.policies[0].spec.events is missing" in each for each in config.problems)
 
 
+def test_what_is_unknown_beside_the_policies_is_said() -> None:
+    """By its name; the policies are carried out."""
+    config = read_config(make_config(make_entry(), spec=make_config(make_entry())["spec"] | {"tides": "high"}))
+    assert len(config.policies) == 1
+    assert config.problems == ("spec.tides is not known to this agent: update it",)
+
+
 def test_a_config_of_another_version_is_said() -> None:
     """What it holds is tried all the same."""
     config = read_config(make_config(make_entry(), apiVersion="podcorder.dev/v2"))

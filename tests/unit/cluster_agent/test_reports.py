@@ -15,13 +15,14 @@ from fixtures.api_server import ApiServer, status
 
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.capabilities import report_capabilities
+from podcorder_agent.cluster.collections import ConfigCollection
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.leases import Heartbeat
 from podcorder_agent.cluster.states import Board, Capability, NodeState
-from podcorder_agent.cluster.statuses import CONFIGS, StatusWriter, explain
+from podcorder_agent.cluster.statuses import StatusWriter, explain
 from podcorder_crds import NodeRecordingConfigStatus
 
-CONFIG = f"{CONFIGS}/node-1"
+CONFIG = "/apis/podcorder.dev/v1alpha1/noderecordingconfigs/node-1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/podcorder/leases/agent.node-1"
 FILES = Capability("Files", "Full", "fexit")
 STATE = NodeState("uid-1", 4, 4, ("default", "shop"), (FILES,))
@@ -36,7 +37,8 @@ async def until(condition: Callable[[], object]) -> None:
 @asynccontextmanager
 async def writing(server: ApiServer, board: Board, least: float) -> AsyncIterator[None]:
     stop = threading.Event()
-    writer = StatusWriter(Api(Credentials(server.url)), "node-1", board, least)
+    api = Api(Credentials(server.url))
+    writer = StatusWriter(api, ConfigCollection(api), "node-1", board, least)
     thread = threading.Thread(target=writer.run, args=(stop,), daemon=True)
     thread.start()
     try:
