@@ -37,7 +37,9 @@ CHUNK = 256
 ACKNOWLEDGE_EVERY = 1.0
 """Seconds between acknowledgements, and so about what is sent again after a crash."""
 POLL = 0.05
-"""Seconds between looks into a journal that has nothing new."""
+"""Seconds until the next look into a journal that had something new ..."""
+REST = 0.1
+"""... and into one that has had nothing for a while: as often as the recorder drains then."""
 MOST_CANDIDATES = 8
 """Snapshots kept while the interpreter holds back events of an older frame."""
 
@@ -99,7 +101,9 @@ class Exporter:
         self._recorder_away = once
         if self._control is not None:
             self._tell_recorder(None)
+        wait = POLL
         while True:
+            before = self._position
             for frame in self.reader.read():
                 self._take(frame)
                 if self._stop.expired:
@@ -111,7 +115,8 @@ class Exporter:
                 return
             if time.monotonic() >= self._next:
                 self._acknowledge()
-            self._stop.wait(POLL)
+            wait = POLL if self._position != before else min(wait * 2, REST)
+            self._stop.wait(wait)
 
     def _take(self, frame: Frame) -> None:
         segment = frame.segment
