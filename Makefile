@@ -102,6 +102,10 @@ cluster: ## Build the Kubernetes commands for the tests, unless they are in the 
 cluster-up: setup cluster ## Start a Kubernetes of one node, or NODES=0 without, and say how to reach it (as root)
 	@PYTHONPATH=tests $(BIN)/python -m cluster up build/cluster --nodes $(NODES)
 
+.PHONY: cluster-images
+cluster-images: setup collector ## Bring the images of the quick start to the node of cluster-up (as root)
+	@PYTHONPATH=tests $(BIN)/python -m cluster images build/cluster
+
 .PHONY: cluster-down
 cluster-down: ## End what cluster-up started
 	@[[ ! -e build/cluster ]] || PYTHONPATH=tests $(BIN)/python -m cluster down build/cluster
@@ -139,6 +143,10 @@ generate: setup ## Write the generated files anew
 .PHONY: bench
 bench: setup collector root ## Measure what recording costs (as root)
 	@$(BIN)/python -m benchmarks
+
+.PHONY: bench-node
+bench-node: setup collector cluster root ## Measure the agent on a node with 110 pods (as root)
+	@$(BIN)/python -m benchmarks.node
 
 .PHONY: bench-operator
 bench-operator: setup cluster root ## Measure the operator with 2,000 nodes (as root)
