@@ -158,6 +158,19 @@ def test_short_pods_are_recorded_from_their_first_exec(agent: NodeAgent, namespa
     assert {each.attributes.get("podcorder.gap.reason") for each in gaps} <= {"pending"}
 
 
+def test_the_first_pod_of_an_idle_node_is_recorded_from_its_first_exec(agent: NodeAgent, namespace: str) -> None:
+    """Nothing is recorded, and the operator sends the policies of a namespace once the node has told of it: what a pod
+    ran until then is delivered all the same."""
+    agent.write_config([])
+    wait_until(lambda: set(agent.recorder_states().values()) == {"Off"}, 40, "the recorder to be idle")
+    start_pod(agent, namespace, "first", {"containers": [make_container("main", "sh", "-c", "/bin/echo 1; sleep 605")]})
+    wait_until(lambda: namespace in agent.read_status()["namespaces"], 25, "the namespace in the status")
+    agent.write_config([make_policy(namespace, sessions=["Container"])])
+    (record,) = agent.wait_for("the first exec", lambda each: is_exec(each, "/bin/echo", "1"))
+    assert record.pod == "first"
+    assert any(is_exec(each, "sh", "-c", "/bin/echo 1; sleep 605") for each in agent.records(namespace))
+
+
 def test_containers_of_one_pod_are_told_apart(agent: NodeAgent, namespace: str) -> None:
     """An init container and two others have their own names; one that the policy leaves out has no records, nor has
     the sandbox."""

@@ -39,7 +39,8 @@ HEALTH_SECONDS = 5.0
 SCAN_SECONDS = 30.0
 """Between looks for cgroups whose making was lost on its way."""
 SETTLING_SECONDS = 10.0
-"""So long after a namespace was reported its policies must have come; until then no container of it is let go."""
+"""So long after a namespace was reported its policies must have come; until then new containers are held, and none of
+this namespace is let go."""
 _NOBODY = 0
 """No cgroup has this id: the config counts where there is no container too."""
 
@@ -185,7 +186,11 @@ class Follower:
 
     def _reconcile(self) -> None:
         """Decide anew where something has changed, and ask for what follows. Raises ControlError."""
-        if self._selection.hold(self._config.config.policies) or time.monotonic() >= self._next_scan:
+        if self._config.reported is not None:
+            self._board.note_reported(self._config.reported, since=SETTLING_SECONDS)
+            self._config.reported = None
+        begun = self._selection.hold(self._config.config.policies, self._is_settling())
+        if begun or time.monotonic() >= self._next_scan:
             self._scan()
         self._collect_dirty()
         if self._dirty:
@@ -197,11 +202,16 @@ class Follower:
         self._look_after_recorder()
         self._post("")
 
+    def _is_settling(self) -> bool:
+        """Whether a namespace is so new on the node that its policies may not have come yet."""
+        config = self._config.config
+        return bool(config.uid) and not config.unload and not all(map(self._is_settled, self._pods.namespaces))
+
+    def _is_settled(self, namespace: str) -> bool:
+        return self._board.reported_for(namespace) >= SETTLING_SECONDS
+
     def _collect_dirty(self) -> None:
         """Which cgroups have to be decided about."""
-        if self._config.reported is not None:
-            self._board.note_reported(self._config.reported, since=SETTLING_SECONDS)
-            self._config.reported = None
         if self._config.changed:
             self._config.changed = False
             self._policies = {key_of(each): each for each in self._config.config.policies}
@@ -233,7 +243,7 @@ class Follower:
             and not cgroup.is_sandbox
             and not self._config.config.unload
             and now - cgroup.made < NAMING_NS
-            and self._board.reported_for(pod.namespace) < SETTLING_SECONDS
+            and not self._is_settled(pod.namespace)
         ):
             return Unrecorded.WAITING
         return decision

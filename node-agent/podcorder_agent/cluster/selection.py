@@ -50,6 +50,7 @@ class Selection:
         """Of these policies."""
         self._held: list[str] | None = None
         self._held_for: Collection[ConfiguredPolicy] | None = None
+        self._settling = False
         self._told: dict[int, tuple[int, str, Message] | None] = {}
         """By cgroup; None: excluded."""
 
@@ -75,17 +76,17 @@ class Selection:
         self._told.pop(cgroup_id, None)
         self.refused.pop(("cgroup", cgroup_id), None)
 
-    def hold(self, policies: Collection[ConfiguredPolicy]) -> bool:
-        """Have new cgroups held for what any of the policies asks for; they are the same object for as long as they
-        are the same. Whether the recorder tells of cgroups from now on and did not before: while it has nothing to
-        record it watches nothing. Raises ControlError."""
-        if policies is self._held_for:
+    def hold(self, policies: Collection[ConfiguredPolicy], settling: bool) -> bool:
+        """Have new cgroups held for what any of the policies asks for, or of policies on their way while `settling`;
+        the policies are the same object for as long as they are the same. Whether the recorder tells of cgroups from
+        now on and did not before: while it has nothing to record it watches nothing. Raises ControlError."""
+        if policies is self._held_for and settling is self._settling:
             return False
-        events = events_of(policies)
+        events = events_of(policies, settling)
         begun = bool(events) and not self._held
         if events != self._held:
             self.note(self._control.pending(events))
-        self._held, self._held_for = events, policies
+        self._held, self._held_for, self._settling = events, policies, settling
         return begun
 
     def apply(

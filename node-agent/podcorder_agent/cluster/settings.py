@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.cluster.matching import DEBUG_SESSIONS, PLAIN_SESSIONS, Combination, PolicyKey
 from podcorder_agent.policies import compile_slot
 from podcorder_crds import ConfiguredPolicy
+
+FIRST_EVENTS = ("exec", "fork", "exit")
+"""What is held of new containers while policies may be on their way: what the others would cost, all of the node's
+processes would pay."""
 
 
 def settings_of(combination: Combination, policies: Mapping[PolicyKey, ConfiguredPolicy]) -> dict[str, Any]:
@@ -15,8 +20,10 @@ def settings_of(combination: Combination, policies: Mapping[PolicyKey, Configure
     return dict(compile_slot({kind: [policies[key] for key in keys] for kind, keys in combination}))
 
 
-def events_of(policies: Collection[ConfiguredPolicy]) -> list[str]:
-    """The classes of records that any of the policies may ask for of a new container."""
+def events_of(policies: Collection[ConfiguredPolicy], settling: bool) -> list[str]:
+    """The classes of records that any of the policies may ask for of a new container. `settling`: as well as those of
+    policies that nobody here knows yet."""
     kinds = dict.fromkeys((*PLAIN_SESSIONS, *DEBUG_SESSIONS))
     wanted = {kind: [each for each in policies if kind in each.spec.sessions] for kind in kinds}
-    return compile_slot(wanted)["events"] if any(wanted.values()) else []
+    known = compile_slot(wanted)["events"] if any(wanted.values()) else []
+    return [each for each in EVENT_CLASSES if each in known or (settling and each in FIRST_EVENTS)]

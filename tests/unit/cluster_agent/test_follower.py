@@ -299,6 +299,28 @@ def test_a_new_namespace_has_time_for_its_policies(tmp_path: Path) -> None:
         assert node.asked("exclude")[1]["cgroup_id"] == main
 
 
+def test_the_first_pod_of_a_namespace_is_held_before_any_policy(tmp_path: Path) -> None:
+    """While nothing is recorded, the pod alone has its containers held, until its namespace's policies must have come;
+    one that comes by then selects them."""
+    with following(tmp_path) as node:
+        config = make_config()
+        config.object["status"]["namespaces"] = []
+        node.tell(config)
+        node.until_applied(1)
+        assert node.asked("pending")[-1]["events"] == []
+        node.follower.tell_pods(make_pod())
+        node.until(lambda: node.asked("pending")[-1]["events"] == ["exec", "fork", "exit"])
+        _, sandbox, main = node.make_cgroups(POD, f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
+        node.until(lambda: node.asked("exclude"))
+        node.follower.tell_config(make_config(make_entry(), generation=2))
+        node.until(lambda: node.asked("select"))
+        assert [each["cgroup_id"] for each in node.asked("select")] == [main]
+        assert [each["cgroup_id"] for each in node.asked("exclude")] == [sandbox]
+        node.follower.tell_config(make_config(generation=3))
+        node.until_applied(3)
+        assert node.asked("pending")[-1]["events"] == []
+
+
 def test_containers_that_were_there_are_found(tmp_path: Path) -> None:
     """What runs already when the recorder begins to watch is selected from the cgroup tree."""
     with following(tmp_path) as node:
