@@ -7,6 +7,7 @@
 #include "records.bpf.h"
 
 #define CGROUP_PATH_SIZE 2048
+#define NAME_SIZE	 256 /* NAME_MAX and its NUL */
 
 struct cgroup_scratch {
 	struct cgroup_record record;
@@ -20,11 +21,28 @@ struct {
 	__type(value, struct cgroup_scratch);
 } cgroup_scratch SEC(".maps");
 
+/* Whether a cgroup is a scope of systemd: of somebody's processes, with no other units in it. */
+static __always_inline bool is_scope(struct cgroup *cgroup, char name[NAME_SIZE])
+{
+	const char suffix[] = ".scope";
+	long length = bpf_probe_read_kernel_str(name, NAME_SIZE, BPF_CORE_READ(cgroup, kn, name));
+	__u32 i;
+
+	if (length < (long)sizeof(suffix))
+		return false;
+	for (i = 0; i < sizeof(suffix); i++)
+		if (name[(length - sizeof(suffix) + i) & (NAME_SIZE - 1)] != suffix[i])
+			return false;
+	return true;
+}
+
 /*
  * Whether a new cgroup belongs to the one it is made in. A pod's cgroup comes first, and the pod's
  * containers in it: what is made from outside in one that is held or excluded is held by itself.
+ * In a scope it is the runtime that makes it, for the container that the scope is of, as crun does.
  */
-static __always_inline bool belongs(const struct selection *around)
+static __always_inline bool belongs(const struct selection *around, struct cgroup *parent,
+				    char name[NAME_SIZE])
 {
 	__u64 own = bpf_get_current_cgroup_id();
 	struct selection *maker;
@@ -32,18 +50,23 @@ static __always_inline bool belongs(const struct selection *around)
 	if (!(around->flags & (SELECTION_PENDING | SELECTION_EXCLUDED)))
 		return true;
 	maker = bpf_map_lookup_elem(&cgroups, &own);
-	return maker && maker->container_id == around->container_id;
+	if (maker && maker->container_id == around->container_id)
+		return true;
+	return is_scope(parent, name);
 }
 
 /* A new cgroup inherits its parent's selection, or is held for the recorder to decide. */
-static __always_inline __u32 inherit_selection(__u64 id, __u64 parent, __u64 now)
+static __always_inline __u32 inherit_selection(const struct cgroup_record *record,
+					       struct cgroup *parent, char name[NAME_SIZE],
+					       __u64 now)
 {
-	struct selection *around = bpf_map_lookup_elem(&cgroups, &parent);
+	struct selection *around = bpf_map_lookup_elem(&cgroups, &record->parent);
 	struct selection selection = {};
+	__u64 id = record->id;
 	__u32 zero = 0;
 	struct state *shared;
 
-	if (around && belongs(around)) {
+	if (around && belongs(around, parent, name)) {
 		selection = *around;
 		return bpf_map_update_elem(&cgroups, &id, &selection, BPF_ANY);
 	}
@@ -65,6 +88,7 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 	struct cgroup_scratch *scratch;
 	struct cgroup_record *record;
 	struct selection *selection;
+	struct cgroup *parent;
 	__u32 zero = 0, size;
 	long length;
 
@@ -76,11 +100,12 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 		return 0; /* arrays of one: cannot fail */
 	record = &scratch->record;
 	record->id = id;
-	record->parent = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);
+	parent = BPF_CORE_READ(cgroup, self.parent, cgroup);
+	record->parent = BPF_CORE_READ(parent, kn, id);
 	record->level = BPF_CORE_READ(cgroup, level);
 	record->removed = removed;
 	record->header.flags = 0;
-	if (!removed && inherit_selection(id, record->parent, now))
+	if (!removed && inherit_selection(record, parent, scratch->path, now))
 		count_generated_lost(CLASS_CGROUP, LOSS_MAP_FULL); /* besides the record below */
 	selection = bpf_map_lookup_elem(&cgroups, &id);
 

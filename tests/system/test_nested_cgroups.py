@@ -37,20 +37,49 @@ def commands(recording: Recording) -> list[list[bytes]]:
     return [event.arguments for event in recording.events(ProcessExec)]
 
 
-@pytest.mark.parametrize("excluded", [False, True])
-def test_a_container_in_a_pods_cgroup_is_held_by_itself(recording: Recording, excluded: bool) -> None:
-    """Whatever was decided about the pod's cgroup, what its container runs is held until it is selected."""
+@pytest.mark.parametrize("excluded", ["never", "before", "after"])
+def test_a_container_in_a_pods_cgroup_is_held_by_itself(recording: Recording, excluded: str) -> None:
+    """Whatever was decided about the pod's cgroup, before or after, what its container runs is held until it is
+    selected."""
     pod = recording.cgroup.path / "pod"
     pod.mkdir()
-    if excluded:
+    if excluded == "before":
         recording.client.exclude(pod.stat().st_ino)
     for name in ("one", "two"):
         (pod / name).mkdir()
+    if excluded == "after":
+        recording.client.exclude(pod.stat().st_ino)
+    for name in ("one", "two"):
         run_in(pod / name, f"exec /bin/echo {name}")
     select(recording, pod / "two")
     recording.client.exclude((pod / "one").stat().st_ino)
     recording.stop()
     assert commands(recording) == [[b"/bin/echo", b"two"]]
+
+
+def test_what_a_runtime_makes_in_a_scope_goes_with_it(recording: Recording) -> None:
+    """crun has a cgroup of its own in the scope that systemd made for a container: it is that container's."""
+    scope = recording.cgroup.path / "crio-0123.scope"
+    inner = scope / "container"
+    inner.mkdir(parents=True)
+    run_in(inner, "exec /bin/echo inner")
+    select(recording, scope)
+    number = scope.stat().st_ino
+    run_in(inner, "exec /bin/echo later")
+    recording.stop()
+    assert commands(recording) == [[b"/bin/echo", b"inner"], [b"/bin/echo", b"later"]]
+    assert {event.process.session.container.cgroup_id for event in recording.events(ProcessExec)} == {number}
+
+
+def test_a_selected_container_stays_so_in_an_excluded_cgroup(recording: Recording) -> None:
+    """An exclusion is of what belongs to the cgroup, not of containers in it that somebody decided about."""
+    container = recording.cgroup.path / "container"
+    container.mkdir()
+    select(recording, container)
+    recording.client.exclude(recording.cgroup.path.stat().st_ino)
+    run_in(container, "exec /bin/echo recorded")
+    recording.stop()
+    assert commands(recording) == [[b"/bin/echo", b"recorded"]]
 
 
 @pytest.mark.parametrize("excluded", [False, True])

@@ -166,8 +166,11 @@ class KernelMaps:
         """
         self._set_selection(cgroup_id, container_id, slot, _SELECTION_RUNTIME if runtime else 0)
 
-    def exclude(self, cgroup_id: int) -> None:
-        self._set_selection(cgroup_id, cgroup_id, 0, _SELECTION_EXCLUDED)
+    def exclude(self, cgroup_id: int, container_id: int) -> None:
+        """Do not record a cgroup in this one; what is held or recorded by itself stays as it is."""
+        present = self._maps["cgroups"].lookup(struct.pack("=Q", cgroup_id))
+        if cgroup_id == container_id or present is None or _SELECTION.unpack(present)[0] == container_id:
+            self._set_selection(cgroup_id, container_id, 0, _SELECTION_EXCLUDED)
 
     def forget(self, cgroup_id: int) -> None:
         """A cgroup that went while it was being selected."""

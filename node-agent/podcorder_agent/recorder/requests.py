@@ -90,7 +90,8 @@ class RequestHandler:
         return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, slot, runtime=runtime))
 
     def _exclude(self, request: Message) -> Message:
-        return self._for_subtree(request["cgroup_id"], "", self._recorder.maps.exclude)
+        top = request["cgroup_id"]
+        return self._for_subtree(top, "", lambda each: self._recorder.maps.exclude(each, top))
 
     def _for_subtree(self, cgroup_id: int, hint: str, act: Callable[[int], None]) -> Message:
         """A cgroup that is gone already is no error: the request's frame decides about what was held for it."""
