@@ -117,7 +117,7 @@ def verify_release(settings: Settings, seconds: float) -> None:
         click.echo(problem)
     if outcome.problems:
         sys.exit(1)
-    click.echo(f"{outcome.nodes} nodes record, and policies are reviewed when they are applied.")
+    click.echo(f"Every node records ({outcome.nodes}), and policies are reviewed when they are applied.")
 
 
 @contextmanager
