@@ -9,7 +9,6 @@ where it can, there the order says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +53,9 @@ class PodCgroups:
 
     def __init__(self) -> None:
         self.known: dict[int, PodCgroup] = {}
-        self._paths: dict[str, int] = {}
-        """Of those that are there."""
+        self._names: set[str] = set()
+        """The last parts of the paths of those that are there, which hold the containers' ids: where a node is a
+        container itself, the kernel tells of longer paths than those that a scan finds."""
         self._pods: dict[str, set[int]] = {}
 
     def of_pod(self, uid: str) -> set[int]:
@@ -113,19 +113,18 @@ class PodCgroups:
         siblings = self._pods.setdefault(found.pod, set())
         first = all(self.known[each].removed is not None for each in siblings)
         self.known[number] = PodCgroup(number, path, found.id, found.runtime, found.pod, time, held, first)
-        self._paths[path] = number
+        self._names.add(_name_of(path))
         siblings.add(number)
         return True
 
     def _remove(self, each: PodCgroup, time: int) -> None:
         each.removed = time
-        self._paths.pop(each.path, None)
+        self._names.discard(_name_of(each.path))
 
     def _is_inside(self, path: str) -> bool:
         """Whether a container is above it."""
-        return any(above in self._paths for above in _parents(path))
+        return not self._names.isdisjoint(path.split("/")[:-1])
 
 
-def _parents(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
+def _name_of(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -104,6 +104,17 @@ def test_beside_a_container_are_those_that_lived_when_it_did() -> None:
     assert beside == {11: {12, 13, 14, 15}, 12: {11}, 13: {11, 14, 15}, 14: {11, 13}, 15: {11, 13}}
 
 
+def test_a_node_in_a_container_knows_what_is_inside(tmp_path: Path) -> None:
+    """A scan finds paths within the node, the kernel tells of those within the machine: what a container makes in
+    itself is its own all the same."""
+    make_tree(tmp_path, f"{SLICE}/cri-containerd-{IDS[0]}.scope")
+    cgroups = PodCgroups()
+    cgroups.scan(tmp_path, 1)
+    assert not cgroups.observe(made(12, f"/docker/{IDS[1]}{SLICE}/cri-containerd-{IDS[0]}.scope/inner"), 2)
+    assert not cgroups.observe(made(13, f"/docker/{IDS[1]}{SLICE}/cri-containerd-{IDS[2]}.scope"), 2)
+    assert [each.container_id for each in cgroups.known.values()] == [IDS[0], IDS[2]]
+
+
 def make_tree(root: Path, *paths: str) -> list[int]:
     for each in paths:
         (root / each.strip("/")).mkdir(parents=True)

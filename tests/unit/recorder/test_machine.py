@@ -16,15 +16,34 @@ def test_mounts_are_found_by_their_kind(tmp_path: Path) -> None:
     assert mount_points("bpf", mounts) == [Path("/mnt/a b"), Path("/sys/fs/bpf")]
 
 
+def write_proc(directory: Path, own: str, *mounts: tuple[str, Path]) -> Path:
+    """A process's tables: its cgroup, and what of the tree is mounted where."""
+    (directory / "cgroup").write_text(f"1:name=systemd:/x\n0::{own}\n")
+    lines = (f"36 30 0:29 {root} {point} ro,nosuid shared:9 - cgroup2 cgroup2 rw\n" for root, point in mounts)
+    (directory / "mountinfo").write_text("".join(["21 1 0:20 / /sys rw - sysfs sysfs rw\n", *lines]))
+    return directory
+
+
 def test_the_whole_cgroup_tree_is_found_besides_a_part_of_it(tmp_path: Path) -> None:
     """A container's own part of the tree and one that is gone are passed over; without the whole there is none."""
-    mounts = tmp_path / "mounts"
-    part = f"cgroup2 {tmp_path}/gone cgroup2 ro 0 0\ncgroup2 {tmp_path} cgroup2 ro 0 0\n"
-    mounts.write_text(part)
-    assert cgroup2_mount(mounts) is None
+    own, gone = tmp_path / "own", tmp_path / "gone"
+    own.mkdir()
+    assert cgroup2_mount(write_proc(tmp_path, "/", ("/", gone), ("/", own))) is None
     assert Path("/proc").stat().st_ino == 1, "/proc stands here for a tree's root, whose inode has the same number"
-    mounts.write_text(part + "cgroup2 /proc cgroup2 ro 0 0\n")
-    assert cgroup2_mount(mounts) == Path("/proc")
+    for root, part in (("/../../..", "/"), ("/", "/kubepods/pod1/a")):
+        assert cgroup2_mount(write_proc(tmp_path, part, (part, own), (root, Path("/proc")))) == Path("/proc")
+    assert cgroup2_mount(write_proc(tmp_path, "/", ("/", Path("/proc")))) == Path("/proc")
+
+
+def test_a_node_that_is_a_container_has_its_part_of_the_tree(tmp_path: Path) -> None:
+    """What is mounted from above one's own cgroup is taken, the most of it, though the machine's root is not there."""
+    own, pod, node = (tmp_path / name for name in ("own", "pod", "a node"))
+    for each in (own, pod, node):
+        each.mkdir()
+    encoded = Path(str(node).replace(" ", "\\040"))
+    mounts = (("/", own), ("/..", pod), ("/../../..", encoded))
+    assert cgroup2_mount(write_proc(tmp_path, "/", *mounts)) == node
+    assert cgroup2_mount(write_proc(tmp_path, "/system.slice/podcorder.service", ("/", encoded))) == node
 
 
 def test_walk_acts_before_it_looks_for_children(tmp_path: Path) -> None:
