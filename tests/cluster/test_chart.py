@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster.control_plane import ControlPlane
-from fixtures.charts import CHART, NAMESPACE, HelmFailed, helm, render
+from fixtures.charts import CHART, NAMESPACE, HelmFailed, find_pods, helm, render
 
 FOREIGN_KINDS = yaml.safe_load((Path(__file__).parent / "foreign_kinds.yaml").read_text(encoding="utf-8"))
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
@@ -110,7 +110,7 @@ def test_only_the_recorder_is_no_restricted_pod(plane: ControlPlane) -> None:
     pod of the chart is refused."""
     plane.kubectl("create", "namespace", "strict")
     plane.kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
-    pods = pods_of(render())
+    pods = find_pods(render())
     for each in pods.values():
         plane.add_service_account("strict", each["serviceAccountName"])
     refusals = {name: refuse(plane, pod) for name, pod in pods.items()}
@@ -123,16 +123,6 @@ def test_only_the_recorder_is_no_restricted_pod(plane: ControlPlane) -> None:
     assert 'container "recorder" must not set runAsUser=0' in agent
     assert "exporter" not in agent
     assert agent.count("),") == 3, agent
-
-
-def pods_of(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The specs of all pods that the objects are, or make."""
-    found = {}
-    for each in objects:
-        spec = each["spec"]["template"]["spec"] if "template" in each.get("spec", {}) else each.get("spec", {})
-        if "containers" in spec:
-            found[each["metadata"]["name"]] = spec
-    return found
 
 
 def refuse(plane: ControlPlane, spec: dict[str, Any]) -> str:

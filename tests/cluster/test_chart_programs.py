@@ -1,0 +1,82 @@
+"""What the chart's manifests say is understood by the programs that they start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.charts import find_pods, render
+
+from podcorder_agent.cluster.__main__ import parse_arguments as parse_exporter
+from podcorder_agent.delivery.settings import read_settings
+from podcorder_agent.recorder.__main__ import parse_arguments as parse_recorder
+from podcorder_operator.cli import main as operator
+
+TLS = {"endpoint": "https://collector:4317", "protocol": "grpc", "tlsSecret": "tls", "clientCertificate": True}
+
+
+def find_container(values: dict[str, Any], pod: str, name: str) -> dict[str, Any]:
+    containers = find_pods(render(values))[pod]["containers"]
+    found: dict[str, Any] = next(each for each in containers if each["name"] == name)
+    return found
+
+
+def read_environment(container: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in container["env"] if "value" in each}
+
+
+def is_mounted(container: dict[str, Any], path: Path | None) -> bool:
+    return path is not None and any(path.is_relative_to(each["mountPath"]) for each in container["volumeMounts"])
+
+
+def test_the_recorder() -> None:
+    """Its options are those of the values, and its directories are mounted."""
+    journal = {"sizeBytes": 1 << 30, "keepSeconds": 60, "path": "/data"}
+    recorder = find_container({"agent": {"journal": journal, "ringBytes": 65536}}, "podcorder-agent", "recorder")
+    options = parse_recorder(recorder["args"])
+    assert (options.journal_bytes, options.kept_seconds, options.ring_size) == (1 << 30, 60, 65536)
+    assert is_mounted(recorder, options.journal)
+    assert is_mounted(recorder, options.pins)
+
+
+def test_the_exporter() -> None:
+    """Where it delivers to, how, and with which certificates; its directories and certificates are mounted."""
+    exporter = find_container({"otlp": TLS, "clusterName": "one"}, "podcorder-agent", "exporter")
+    options = parse_exporter(exporter["args"])
+    assert is_mounted(exporter, options.journal)
+    assert is_mounted(exporter, options.copies)
+    environment = read_environment(exporter)
+    assert environment["OTEL_RESOURCE_ATTRIBUTES"] == "k8s.node.name=$(NODE_NAME),k8s.cluster.name=one"
+    settings = read_settings(environment)
+    assert (settings.protocol, settings.url.geturl(), settings.compression) == ("grpc", TLS["endpoint"], "gzip")
+    files = (settings.certificate, settings.client_certificate, settings.client_key)
+    assert [each.name for each in files if is_mounted(exporter, each)] == ["ca.crt", "tls.crt", "tls.key"]
+
+
+def test_without_tls_no_certificate_is_named() -> None:
+    """The collector is reached as the endpoint says."""
+    exporter = find_container({"otlp": {"endpoint": "http://collector:4318"}}, "podcorder-agent", "exporter")
+    settings = read_settings(read_environment(exporter))
+    assert settings.url.geturl() == "http://collector:4318/v1/logs"
+    assert (settings.certificate, settings.client_certificate, settings.client_key) == (None, None, None)
+
+
+@pytest.mark.parametrize(("pod", "word"), [("podcorder-test", "verify"), ("podcorder-unload", "unload")])
+def test_the_words_of_the_hooks(pod: str, word: str) -> None:
+    """The operator's command line knows them, and the namespace before them."""
+    (container,) = find_pods(render())[pod]["containers"]
+    assert container["command"] == ["podcorder-operator"]
+    option, asked = container["args"]
+    assert operator.make_context("operator", [option, asked]).params["namespace"] == "podcorder"
+    assert asked == word
+    assert word in operator.commands
+
+
+def test_the_operator() -> None:
+    """Its options are known, and its certificate is mounted."""
+    container = find_container({"operator": {"logLevel": "debug"}}, "podcorder-operator", "operator")
+    options = operator.make_context("operator", list(container["args"])).params
+    assert options["log_level"] == "debug"
+    assert is_mounted(container, options["webhook_certificate"])
+    assert is_mounted(container, options["webhook_key"])
