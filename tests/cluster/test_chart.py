@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster.control_plane import ControlPlane
-from fixtures.charts import CHART, NAMESPACE, HelmFailed, find_pods, helm, render
+from fixtures.charts import CHART, NAMESPACE, HelmFailed, find_pods, helm, package, render
 
 FOREIGN_KINDS = yaml.safe_load((Path(__file__).parent / "foreign_kinds.yaml").read_text(encoding="utf-8"))
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
@@ -46,13 +46,12 @@ def define(kind: dict[str, Any]) -> dict[str, Any]:
 def test_helm_finds_no_fault(tmp_path: Path) -> None:
     """The strict linter is content, and the package renders to the same as the directory."""
     assert "0 chart(s) failed" in helm("lint", "--strict", CHART)
-    helm("package", CHART, "--destination", tmp_path)
-    (package,) = tmp_path.iterdir()
+    archive = package(tmp_path)
     values = {"webhook": {"certificate": {"source": "CertManager"}}}  # the chart's own is another each time
-    packaged = helm("template", "podcorder", package, "--namespace", NAMESPACE, values=values)
+    packaged = helm("template", "podcorder", archive, "--namespace", NAMESPACE, values=values)
     assert [each for each in yaml.safe_load_all(packaged) if each] == render(values)
-    with tarfile.open(package) as archive:
-        assert {"podcorder/values.schema.json", "podcorder/templates/NOTES.txt"} <= set(archive.getnames())
+    with tarfile.open(archive) as files:
+        assert {"podcorder/values.schema.json", "podcorder/templates/NOTES.txt"} <= set(files.getnames())
 
 
 @pytest.mark.parametrize("case", WRONG_VALUES, ids=lambda case: case["complaint"])
