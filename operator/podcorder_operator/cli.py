@@ -97,7 +97,7 @@ def unload_nodes(settings: Settings) -> None:
     the nodes' configs. Agents that do not answer within a minute are named, and left alone."""
     with _explaining():
         outcome = asyncio.run(_unload(settings))
-    click.echo(f"Nothing of Podcorder's is left in the kernels of {len(outcome.unloaded)} nodes.")
+    click.echo(f"Nothing of Podcorder's is left in the nodes' kernels ({len(outcome.unloaded)}).")
     if outcome.silent:
         click.echo(
             f"No answer came from {', '.join(outcome.silent)}: recording ends there within 10 minutes, and "

@@ -78,7 +78,7 @@ containers:
   image: {{ include "podcorder.image" (dict "root" .root "image" $operator.image) }}
   imagePullPolicy: {{ $operator.image.pullPolicy }}
   command: [podcorder-operator]
-  args: [--namespace={{ .root.Release.Namespace }}, {{ .command }}]
+  args: [--namespace={{ .root.Release.Namespace }}, --log-level=warning, {{ .command }}]
   securityContext:
     allowPrivilegeEscalation: false
     readOnlyRootFilesystem: true
