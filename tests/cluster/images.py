@@ -35,12 +35,20 @@ def write_busybox_image(path: Path, name: str, command: Sequence[str]) -> None:
     write_image(path, name, layer.getvalue(), command)
 
 
-def write_image(path: Path, name: str, layer: bytes, command: Sequence[str]) -> None:
+def write_program_image(path: Path, name: str, program: Path) -> None:
+    """The same with a static program alone, which runs with the arguments that a pod gives."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        archive.add(program, "program")
+    write_image(path, name, layer.getvalue(), (), ["/program"])
+
+
+def write_image(path: Path, name: str, layer: bytes, command: Sequence[str], entrypoint: Sequence[str] = ()) -> None:
     """An image of one layer, a tar file, in the form that `docker save` writes."""
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Cmd": list(command), "Env": ["PATH=/bin"]},
+        "config": {"Entrypoint": list(entrypoint), "Cmd": list(command), "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster.access import Refused
-from cluster.control_plane import API_SERVICE, NODE, ControlPlane, find_commands
+from cluster.control_plane import API_SERVICE, NODE, ControlPlane
 from cluster.images import BUSYBOX
 from cluster.sandboxes import hierarchies, run, wait_until
 from cluster.whole_cluster import WholeCluster
@@ -23,7 +23,7 @@ MACHINE_DIRECTORIES = ("/var/lib/kubelet", "/var/lib/cni", "/usr/libexec/kuberne
 OWNER = """
 import sys, time
 from pathlib import Path
-from cluster.control_plane import API_SERVICE, NODE, ControlPlane, find_commands
+from cluster.control_plane import API_SERVICE, NODE, ControlPlane
 made = ControlPlane.create(Path(sys.argv[1]))
 made.start()
 print(made.sandbox.identity, flush=True)
@@ -133,11 +133,9 @@ def test_a_developers_cluster_stays_until_it_is_taken_down(tmp_path: Path) -> No
     said = cluster("up", directory, "--nodes", "0")
     assert cluster("up", directory, "--nodes", "0") == said
     number = int((directory / "sandbox").read_text().split()[0])
-    kubeconfig = said.strip().removeprefix("export KUBECONFIG=")
     for user in ("admin", "alice", "bob"):
-        name = ("-o", "jsonpath={.status.userInfo.username}")
-        command = (find_commands("control-plane") / "kubectl", f"--kubeconfig={kubeconfig}", f"--context={user}")
-        assert run(*command, "auth", "whoami", *name) == user
+        ask = f"{said.strip()}; kubectl --context={user} auth whoami -o 'jsonpath={{.status.userInfo.username}}'"
+        assert run("sh", "-c", ask) == user
     cluster("down", directory)
     cluster("down", directory)
     assert find_leftovers(number, directory) == []
@@ -153,6 +151,14 @@ def test_pods_reach_services(whole_cluster: WholeCluster) -> None:
     """From a pod the API server's Service is one connection away, as kube-proxy makes it."""
     run_pod(whole_cluster, "client")
     whole_cluster.kubectl("exec", "client", "--", "nc", "-w", "5", API_SERVICE, "443", input="")
+
+
+def test_pods_find_services_by_name(whole_cluster: WholeCluster) -> None:
+    """A pod finds a Service by its name, and learns of a name that nobody has that there is none."""
+    run_pod(whole_cluster, "asker")
+    look_up = ("exec", "asker", "--", "nslookup")
+    assert f"Address: {API_SERVICE}\n" in whole_cluster.kubectl(*look_up, "kubernetes.default.svc.cluster.local").stdout
+    assert "NXDOMAIN" in whole_cluster.kubectl(*look_up, "nobody.default.svc.cluster.local", check=False).stdout
 
 
 def test_everything_is_of_one_version(whole_cluster: WholeCluster) -> None:

@@ -7,10 +7,12 @@ never meet and nothing stays on the machine.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cluster import names
 from cluster.control_plane import NODE, NODE_ADDRESS, SERVICES, ControlPlane
 from cluster.images import BUSYBOX, PAUSE, write_busybox_image
 from cluster.sandboxes import hierarchies, wait_until
@@ -74,6 +76,7 @@ class WholeCluster(ControlPlane):
         self._write_kubelet_settings()
         self.start_kubelet()
         self._start_proxy()
+        self._start_names()
         wait_until(self._is_node_ready, 90, f"the readiness of {NODE}")
         # The controllers make it some time after their start; until then no pod is let in.
         wait_until(self._has_service_account, 60, "the first service account")
@@ -146,6 +149,8 @@ class WholeCluster(ControlPlane):
             "failCgroupV1": False,
             "failSwapOn": False,
             "resolvConf": str(resolver),
+            "clusterDNS": [NODE_ADDRESS],
+            "clusterDomain": names.DOMAIN,
             "volumePluginDir": "/var/lib/kubelet/volume-plugins",
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "oomScoreAdj": 0,
@@ -164,6 +169,10 @@ class WholeCluster(ControlPlane):
             "oomScoreAdj": 0,
         }
         self.start_daemon(self.commands / "kube-proxy", f"--config={self._write_settings('kube-proxy', settings)}")
+
+    def _start_names(self) -> None:
+        kubeconfig = self.internal_kubeconfig("system:kube-proxy")
+        self.sandbox.start([sys.executable, names.__file__, kubeconfig, NODE_ADDRESS], self.log("names"))
 
     def _write_settings(self, name: str, settings: dict[str, Any]) -> Path:
         path = self.directory / "node" / f"{name}.yaml"

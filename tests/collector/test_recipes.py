@@ -1,4 +1,4 @@
-"""The recipes of examples/collectors, run by the real collector: what they promise to keep they keep."""
+"""The collectors' configs of examples/, run by the real collector: what they promise to keep they keep."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from podcorder_agent.journal import read_checkpoint
 
-ROOT = Path(__file__).parent.parent.parent
-RECIPES = ROOT / "examples" / "collectors"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 PODCORDER = Path(sys.executable).with_name("podcorder")
 Wait = Callable[[Callable[[], object], float], None]
 
 
 def read_recipes() -> dict[str, str]:
-    """Each collector's config by name; that of the cluster is in a ConfigMap."""
-    found = {path.stem: path.read_text(encoding="utf-8") for path in RECIPES.glob("*.yaml")}
-    manifests = yaml.safe_load_all(found["cluster"])
-    (found["cluster"],) = (each["data"]["config.yaml"] for each in manifests if each["kind"] == "ConfigMap")
+    """Each collector's config by name; that of the quick start is in a ConfigMap."""
+    found = {path.stem: path.read_text(encoding="utf-8") for path in (EXAMPLES / "collectors").glob("*.yaml")}
+    manifests = yaml.safe_load_all((EXAMPLES / "quick-start" / "collector.yaml").read_text(encoding="utf-8"))
+    (found["quick-start"],) = (each["data"]["config.yaml"] for each in manifests if each["kind"] == "ConfigMap")
     return found
 
 
