@@ -1,0 +1,157 @@
+"""A virtual machine that boots one of Debian's kernels, runs a command in this project's tree, and is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from machines import initramfs, kernels, systems
+from machines.archives import Archive
+from machines.kernels import Kernel, UnpackedKernel
+
+HERE = Path(__file__).parent
+RECIPE = (*(HERE / f"{each}.py" for each in ("archives", "kernels", "initramfs", "systems")), initramfs.INIT)
+"""A change of one of these makes the disks anew."""
+SOURCES = ("crds", "node-agent", "tests", "pyproject.toml")
+"""Of the project, what a machine gets."""
+COMMANDS = {"amd64": ("qemu-system-x86_64", "-cpu", "max")}
+"""How a machine of each architecture is emulated."""
+CONSOLES = {"amd64": "ttyS0"}
+_MEMORY_MEGABYTES = 2048
+_RESULTS_BYTES = 64 << 20
+
+
+class MachineFailed(Exception):
+    """A machine could not be started or did not come to an end; the sentence says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command in a machine."""
+
+    exit_code: int
+    files: dict[str, bytes]
+    """What it left in /results, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Everything that is needed to boot it, in the cache."""
+
+    architecture: str
+    kernel: UnpackedKernel
+    initramfs: Path
+    disk: Path
+
+    @classmethod
+    def prepare(cls, kernel: Kernel) -> Machine:
+        """Make what is not in the cache yet; raises CommandFailed."""
+        with _cache() as cache:
+            own = cache / _digest_recipe()
+            archive = Archive(cache, kernel.architecture)
+            disk = own / f"system-{kernel.architecture}.ext4"
+            root = own / f"kernel-{kernel.name}-{kernel.architecture}"
+            made = root / "initramfs"
+            if not (disk.exists() and made.exists()):
+                archive.update()
+            if not disk.exists():
+                with _beside(disk) as new:
+                    systems.write_disk(archive, cache / "wheels", kernel.architecture, new)
+            if not made.exists():
+                with _beside(root) as new:
+                    initramfs.write(archive, kernels.unpack(kernel, archive, new), new / "initramfs")
+            return cls(kernel.architecture, UnpackedKernel(root), made, disk)
+
+    def run(self, command: str, console: Path, seconds: float) -> Outcome:
+        """Boot, run a shell's command in /project as root, and power off. Raises MachineFailed.
+
+        `console` takes what the machine prints; its disk is as it was before.
+        """
+        with TemporaryDirectory(prefix="podcorder-machine-") as name:
+            project, results = Path(name) / "project.tar", Path(name) / "results.tar"
+            _write_project(project, command)
+            with results.open("wb") as file:
+                file.truncate(_RESULTS_BYTES)
+            emulate = [*COMMANDS[self.architecture], *self._options(project, results)]
+            try:
+                with console.open("wb") as log:
+                    subprocess.run(emulate, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=seconds)
+            except FileNotFoundError:
+                raise MachineFailed(f"{emulate[0]} is not installed: run make setup on a Debian.") from None
+            except subprocess.TimeoutExpired:
+                raise MachineFailed(f"The machine did not end within {seconds:.0f} s: {_last_of(console)}") from None
+            return _read_results(results, console)
+
+    def _options(self, project: Path, results: Path) -> list[str | Path]:
+        words = (
+            f"console={CONSOLES[self.architecture]} quiet panic=-1 systemd.unit=machine.service systemd.show_status=no"
+            " systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
+        )
+        drives = (f"{self.disk},snapshot=on", f"{project},readonly=on", str(results))
+        return [
+            *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(_MEMORY_MEGABYTES)),
+            *("-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot"),
+            *("-kernel", self.kernel.image, "-initrd", self.initramfs, "-append", words),
+            *(word for each in drives for word in ("-drive", f"if=virtio,format=raw,file={each}")),
+        ]
+
+
+def _write_project(path: Path, command: str) -> None:
+    with tarfile.open(path, "w") as archive:
+        for each in SOURCES:
+            archive.add(systems.PROJECT / each, f"project/{each}")
+        archive.add(HERE / "guest" / "units", "etc/systemd/system")
+        member = tarfile.TarInfo("project/command")
+        member.size = len(command.encode())
+        archive.addfile(member, io.BytesIO(command.encode()))
+
+
+def _read_results(path: Path, console: Path) -> Outcome:
+    try:
+        with tarfile.open(path) as archive:
+            found = {each.name.removeprefix("./"): archive.extractfile(each) for each in archive if each.isreg()}
+            files = {name: file.read() for name, file in found.items() if file is not None}
+        return Outcome(int(files.pop("exit-code")), files)
+    except (tarfile.TarError, KeyError, ValueError):
+        raise MachineFailed(f"The machine left no results: {_last_of(console)}") from None
+
+
+def _last_of(console: Path) -> str:
+    return console.read_text(errors="replace")[-4000:]
+
+
+def _digest_recipe() -> str:
+    texts = [each.read_bytes() for each in (*RECIPE, *sorted(systems.REQUIREMENTS.glob("*.txt")))]
+    return blake2b(b"\0".join(texts), digest_size=8).hexdigest()
+
+
+@contextmanager
+def _cache() -> Iterator[Path]:
+    """Where machines are kept, for one at a time to make them: $PODCORDER_CACHE, else $XDG_CACHE_HOME/podcorder, else
+    ~/.cache/podcorder."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("PODCORDER_CACHE") or base / "podcorder") / "machines"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield cache
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A place to make what is to be at `path`: nobody finds it half made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    print(f"Making {path} ...", file=sys.stderr)
+    with TemporaryDirectory(dir=path.parent) as name:
+        yield Path(name) / path.name
+        (Path(name) / path.name).rename(path)
