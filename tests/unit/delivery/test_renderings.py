@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fixtures.event_samples import any_events, make_open, make_process
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from podcorder_agent.delivery import renderings
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
+from podcorder_agent.interpreter.subjects import Pod, SessionKind
 
 WORDS = st.binary(min_size=0, max_size=60).map(lambda each: each.replace(b"\0", b""))
 
@@ -70,3 +73,28 @@ def test_a_long_command_is_cut_with_a_sign_no_argument_can_be() -> None:
 def test_an_open_reads_plainly() -> None:
     """The commonest line of all."""
     assert renderings.render(make_open(1, make_process())) == "open read /etc/passwd"
+
+
+def test_the_policies_page_shows_lines_as_they_are() -> None:
+    """What docs/policies.md shows of a container's log is what the events say."""
+    pod = Pod(namespace="shop", name="web-7d4b9-x2x", container="app")
+    process = make_process()
+    process.session.kind, process.session.id = SessionKind.EXEC, "5f0c3e9ab1d2c3e4f5a6b7c8d9e0f1a2"
+    container = replace(process.session.container, pod=pod)
+    process.executable = b"/usr/bin/mysql"
+    connect = events.NetworkConnect(id="1.0.3", transport="tcp", outcome="established", latency=12_300_000)
+    connect.peer_address, connect.peer_port = "203.0.113.9", 443
+    message = "The capability is Degraded: accepts through io_uring are not seen."
+    told: list[Event] = [
+        events.ContainerStart(id="1", container=container),
+        events.SessionStart(id="2", process=process),
+        events.ProcessExec(id="1.0.1", process=process, arguments=[b"mysql", b"--password=[redacted]"]),
+        events.FileOpen(id="1.0.2", process=process, access="write", path=b"/etc/passwd"),
+        connect,
+        events.SessionEnd(id="3", process=process, code=0, duration=1_500_000_000),
+        events.RecordingGap(id="4", record_class="open", reason="throttled", count=312),
+        events.Finding(id="5", subject="network_accept", message=message),
+        events.ContainerEnd(id="6", container=container),
+    ]
+    shown = "\n".join(["```", *map(renderings.render, told), "```"])
+    assert shown in (Path(__file__).parents[3] / "docs" / "policies.md").read_text(encoding="utf-8")
