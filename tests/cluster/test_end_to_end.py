@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cluster.control_plane import NODE, NODE_ADDRESS
 from cluster.images import BUSYBOX
+from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures.charts import NAMESPACE
 from fixtures.releases import Release
@@ -42,12 +49,12 @@ def start_pod(release: Release, namespace: str, name: str, **labels: str) -> Non
     release.cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 
 
-def make_policy(namespace: str, **spec: Any) -> str:
+def make_policy(namespace: str, name: str = "shells", **spec: Any) -> str:
     return yaml.safe_dump(
         {
             "apiVersion": "podcorder.dev/v1alpha1",
             "kind": "SessionRecordingPolicy",
-            "metadata": {"name": "shells", "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "spec": {"events": {"commands": {}}} | spec,
         }
     )
@@ -93,3 +100,48 @@ def ask(release: Release, container: str, script: str) -> str:
     """What a Python script prints in a container of the agent's pod."""
     command = ("exec", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", container, "--", "python3", "-c", script)
     return release.cluster.kubectl(*command).stdout.strip()
+
+
+def test_helm_test_says_that_every_node_records(release: Release) -> None:
+    """Asked from inside the cluster, with rights that are gone afterwards."""
+    assert "Every node records (1)" in release.helm("test")
+    left = release.cluster.kubectl("get", "clusterrole,clusterrolebinding", "-o", "name").stdout
+    assert "podcorder-test" not in left
+
+
+def test_an_unreachable_collector_keeps_nothing_from_being_recorded(release: Release) -> None:
+    """The exporter says once where nobody answers; what was recorded meanwhile is delivered when somebody does."""
+    release.collector.stop()
+    start_pod(release, "early", "web")
+    release.apply(make_policy("early", "early"))
+    release.cluster.kubectl("exec", "-n", "early", "web", "--", "echo", "early")
+
+    def is_said() -> bool:
+        logs = release.cluster.kubectl("logs", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", "exporter").stdout
+        return f"{NODE_ADDRESS}:{release.collector.http}" in logs
+
+    wait_until(is_said, 30, "the exporter's word on the collector")
+    release.collector.start()
+    release.wait_for("the early command", lambda record: record.get("process.command_args") == ["echo", "early"], 60)
+
+
+def test_a_missing_image_stops_neither_recording_nor_the_way_back(release: Release) -> None:
+    """An upgrade to images that nobody has is told by node and container; the kernel records on meanwhile, and what it
+    has recorded is delivered once the upgrade is taken back."""
+    start_pod(release, "steady", "web")
+    release.apply(make_policy("steady", "steady"))
+    missing = ("--reuse-values", "--set", "agent.image.tag=missing,operator.image.tag=missing")
+    release.helm("upgrade", *missing)
+    told = re.compile(rf"{NODE}: the container (recorder|exporter) does not run \((ErrImagePull|ImagePullBackOff)")
+    wait_until(lambda: told.search(verify(release)), 60, "the missing image told")
+    release.cluster.kubectl("exec", "-n", "steady", "web", "--", "echo", "meanwhile")
+    release.helm("rollback", "--wait", "--timeout=90s")
+    wait_until(lambda: "Every node records (1)" in verify(release), 60, "every node recording again")
+    release.wait_for("the command", lambda record: record.get("process.command_args") == ["echo", "meanwhile"], 60)
+
+
+def verify(release: Release) -> str:
+    """What `podcorder-operator verify` says, asked from outside the cluster and of this moment."""
+    command = [Path(sys.executable).with_name("podcorder-operator"), "verify", "--seconds", "0"]
+    environment = {**os.environ, "KUBECONFIG": str(release.cluster.kubeconfig())}
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True).stdout
