@@ -89,8 +89,8 @@ class PodCgroups:
             if known is not None and known.removed is None:
                 self._remove(known, time)
             return False
-        if change.id in self.known:
-            self.known[change.id].held = True  # a scan was faster
+        if (known := self.known.get(change.id)) is not None:  # a scan was faster
+            known.held, known.made = True, min(known.made, time)
             return False
         if self._is_inside(change.path):
             return False

@@ -133,9 +133,11 @@ class Follower:
             pass
 
     def _begin(self) -> None:
-        """Read what the journal has, and then look at what there is. Raises ControlError and JournalError."""
+        """Look at what there is, and then read what the journal has. Raises ControlError and JournalError."""
         greeting = self._control.hello()
         self._generation = greeting["generation"]
+        # First: what is older than anything that is read shows what is a sandbox, and what lies inside a container.
+        self._scan()
         reader = Reader(self._journal)
         recovery = Recovery()
         now = _boot_time()
@@ -146,7 +148,6 @@ class Follower:
                     self._observe(frame)
         self._strangers -= recovery.decided
         self._selection.adopt(recovery.slots)
-        self._scan()
         for each in list(self._cgroups.known.values()):
             if each.id in recovery.decided:
                 each.held = True  # what was asked about it once must be taken back

@@ -91,10 +91,16 @@ class Node:
         return numbers
 
     def add_cgroups(self, *paths: str) -> list[int]:
-        """Cgroups that nobody tells of."""
+        """Cgroups that nobody tells of. As with the kernel's, the id of each is higher than those before it."""
+        numbers: list[int] = []
         for each in paths:
-            (self.root / each.strip("/")).mkdir(parents=True)
-        return [(self.root / each.strip("/")).stat().st_ino for each in paths]
+            place = self.root / each.strip("/")
+            place.mkdir(parents=True)
+            while numbers and place.stat().st_ino < numbers[-1]:
+                place.rename(self.root.parent / f"spare-{place.stat().st_ino}")
+                place.mkdir()
+            numbers.append(place.stat().st_ino)
+        return numbers
 
     def remove_cgroup(self, number: int, path: str) -> None:
         (self.root / path.strip("/")).rmdir()
@@ -396,5 +402,21 @@ def test_a_restart_changes_no_slot(tmp_path: Path) -> None:
         again.until(lambda: again.asked("select"))
         assert again.asked("configure") == []
         assert {each["slot"] for each in again.asked("select")} == {5}
+        again.stop.set()
+        again.thread.join(10)
+
+
+def test_after_a_restart_a_new_container_is_no_sandbox(tmp_path: Path) -> None:
+    """The journal tells of a container and of what is inside another, both newer than a pod whose making it tells of no
+    more: the one is selected, the other left alone."""
+    with following(tmp_path) as node:
+        node.stop.set()
+        node.thread.join(10)
+        node.add_cgroups(f"{POD}/{SANDBOX}", f"{POD}/{LATER}")
+        main, inside = node.make_cgroups(f"{POD}/{MAIN}", f"{POD}/{LATER}/inside")
+        again = Node(node.recorder, node.root)
+        again.tell(make_config(make_entry()), make_pod())
+        again.until(lambda: main in {each["cgroup_id"] for each in again.asked("select")})
+        assert {main, inside}.isdisjoint(each["cgroup_id"] for each in again.asked("exclude"))
         again.stop.set()
         again.thread.join(10)
