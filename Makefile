@@ -15,10 +15,12 @@ NODES ?= 1
 
 # clang and llvm compile the programs, bpftool looks at them, gcc with its 32-bit half makes the workloads of the tests,
 # bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record from a busybox,
-# iproute2 gives the network tests a loopback of their own, the last line is what a cluster takes beside Kubernetes.
+# iproute2 gives the network tests a loopback of their own, etcd and those after it are what a cluster takes beside
+# Kubernetes, the last line is what makes and boots virtual machines.
 PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
 	liburing-dev bpftrace runc containerd busybox-static iproute2 \
-	etcd-server openssl containernetworking-plugins iptables procps
+	etcd-server openssl containernetworking-plugins iptables procps \
+	qemu-system-x86 cpio e2fsprogs
 
 .PHONY: help
 help: ## Show this list
@@ -68,7 +70,7 @@ test: setup collector cluster root ## Run every test that CI runs (as root)
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no root
 	@$(BIN)/python -m pytest -m "not slow" tests --ignore=tests/bpf --ignore=tests/system --ignore=tests/collector \
-		--ignore=tests/cluster $(PYTEST_ARGS)
+		--ignore=tests/cluster --ignore=tests/machines $(PYTEST_ARGS)
 
 .PHONY: test-system
 test-system: setup root ## Run the tests on the real kernel (as root)
@@ -81,6 +83,10 @@ test-collector: setup collector ## Run the tests against a real OpenTelemetry co
 .PHONY: test-cluster
 test-cluster: setup cluster root ## Run the tests against a real Kubernetes (as root)
 	@$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+.PHONY: test-vm
+test-vm: setup root ## Run the tests of containers in a virtual machine with cgroup version 2 alone (as root)
+	@$(BIN)/python -m pytest tests/machines $(PYTEST_ARGS)
 
 .PHONY: test-mutations
 test-mutations: setup ## Mutate a million journals (in CI: 100,000), or MUTATED_JOURNALS=...

@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from images.commands import run
 from machines.archives import Archive
 from machines.kernels import UnpackedKernel
+
+from images.commands import run
 
 INIT = Path(__file__).parent / "guest" / "init"
 

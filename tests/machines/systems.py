@@ -8,16 +8,19 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from machines.archives import Archive
+
 from images import wheels
 from images.commands import run
 from images.recipes import PYTHON
-from machines.archives import Archive
 
 PROJECT = Path(__file__).parent.parent.parent
-PACKAGES = tuple(
-    "busybox-static containerd coreutils crun dash dbus grep libbpf1 libstdc++6 mount python3.11 runc systemd".split()
+PACKAGES = (
+    *("python3.11", "libbpf1", "libstdc++6"),  # the recorder, and re2
+    *("systemd", "dbus", "dash", "coreutils", "grep", "mount", "busybox-static"),
+    *("runc", "crun", "containerd"),
 )
-"""libbpf1 and Python for the recorder, the others for its tests."""
+"""What they depend on comes with them."""
 REQUIREMENTS = PROJECT / "requirements"
 """agent.txt is installed whole, of development.txt what runs the tests."""
 _RUNNER = re.compile(r"(iniconfig|packaging|pluggy|pygments|pytest)==.*")
@@ -58,13 +61,11 @@ def _choose(pins: str) -> list[str]:
 
 
 def _add_settings(root: Path) -> None:
-    """Users, the commands where the tests look for them, and the one service that runs them."""
+    """Users, and commands where the tests look for them."""
     etc = root / "etc"
     (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nmessagebus:x:100:100::/:/bin/false\n")
     (etc / "group").write_text("root:x:0:\nmessagebus:x:100:\n")
     (etc / "machine-id").write_text(f"{'0' * 31}1\n")
-    (root / "bin/sh").unlink(missing_ok=True)
-    (root / "bin/sh").symlink_to("dash")
     local = root / "usr/local/bin"
     local.mkdir(parents=True, exist_ok=True)
     (local / "python3").symlink_to(f"/usr/bin/python{PYTHON}")

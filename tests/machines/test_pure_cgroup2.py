@@ -1,4 +1,4 @@
-"""On a machine that has the version 2 cgroup tree alone, under a kernel of Debian's, containers are recorded as here."""
+"""On a machine that has the version 2 cgroup tree alone, containers are recorded as on every other."""
 
 from __future__ import annotations
 
