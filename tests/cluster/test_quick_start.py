@@ -1,4 +1,5 @@
-"""The quick start, as README.md and docs/kubernetes.md have it: its commands are read from there and run as written."""
+"""The quick start, as README.md and docs/kubernetes.md have it, and after it the commands of docs/operations.md: they
+are read from the pages and run as written."""
 
 from __future__ import annotations
 
@@ -9,44 +10,62 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from cluster.control_plane import find_commands
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("README.md", "docs/kubernetes.md")
-BLOCK = re.compile(r"<!-- quick start -->\n(.*?)<!-- /quick start -->", re.DOTALL)
 
 
-def read_commands(page: str) -> list[str]:
+def read_commands(page: str, mark: str) -> list[str]:
     """The commands between a page's marks, whole where they go on over a line's end."""
-    (block,) = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-    return textwrap.dedent(block).strip().replace("\\\n", "").splitlines()
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(rf"<!-- {mark} -->\n(.*?)<!-- /{mark} -->", text, re.DOTALL)
+    return "".join(map(textwrap.dedent, blocks)).replace("\\\n", "").splitlines()
+
+
+@pytest.fixture(scope="module")
+def started(whole_cluster: WholeCluster) -> WholeCluster:
+    """A new node with the images of `make cluster-images`, on which all but the last of the quick start was run."""
+    subprocess.run([sys.executable, "-m", "cluster", "images", whole_cluster.directory], cwd=ROOT / "tests", check=True)
+    for command in read_commands(PAGES[0], "quick start")[:-1]:
+        succeed(command, whole_cluster)
+    return whole_cluster
 
 
 def test_the_pages_agree() -> None:
     """Every page has the same five commands."""
-    first, *others = map(read_commands, PAGES)
+    first, *others = (read_commands(page, "quick start") for page in PAGES)
     assert len(first) == 5
     assert all(each == first for each in others)
 
 
-def test_what_was_run_is_shown(whole_cluster: WholeCluster) -> None:
-    """On a new node with the images of `make cluster-images` the commands succeed, the last shows the hidden one."""
-    subprocess.run([sys.executable, "-m", "cluster", "images", whole_cluster.directory], cwd=ROOT / "tests", check=True)
-    *first, last = read_commands(PAGES[0])
-    for command in first:
-        done = run(command, whole_cluster)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}{explain(whole_cluster)}"
+def test_what_was_run_is_shown(started: WholeCluster) -> None:
+    """The last command of the quick start shows what was hidden in the one before, with the pod it was run in."""
+    last = read_commands(PAGES[0], "quick start")[-1]
 
     def is_shown() -> bool:
-        shown = run(last, whole_cluster).stdout
-        return any(
-            line.startswith("exec /bin/busybox: /bin/ls /etc ") and "k8s.pod.name=box" in line
-            for line in shown.splitlines()
-        )
+        lines = run(last, started).stdout.splitlines()
+        hidden = [line for line in lines if line.startswith("exec /bin/busybox: /bin/ls /etc ")]
+        return any("k8s.pod.name=box" in line and "podcorder.session.kind=Exec" in line for line in hidden)
 
     wait_until(is_shown, 20, "the hidden command in the collector's log")
+
+
+@pytest.mark.parametrize("command", read_commands("docs/operations.md", "run"))
+def test_what_operators_run_succeeds(started: WholeCluster, command: str) -> None:
+    """Each command that the page has for a cluster that works does."""
+    succeed(command, started)
+
+
+def succeed(command: str, cluster: WholeCluster) -> None:
+    done = run(command, cluster)
+    if done.returncode != 0:
+        seen = cluster.kubectl("get", "pods,events", "--all-namespaces", check=False).stdout
+        pytest.fail(f"{command}\n{done.stdout}{done.stderr}{seen}")
+    print(f"{command}\n{done.stdout}")
 
 
 def run(command: str, cluster: WholeCluster) -> subprocess.CompletedProcess[str]:
@@ -58,8 +77,3 @@ def run(command: str, cluster: WholeCluster) -> subprocess.CompletedProcess[str]
     }
     shell = ["bash", "-o", "pipefail", "-c", command]
     return subprocess.run(shell, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-
-
-def explain(cluster: WholeCluster) -> str:
-    """What runs, and what went wrong."""
-    return cluster.kubectl("get", "pods,events", "--all-namespaces", check=False).stdout
