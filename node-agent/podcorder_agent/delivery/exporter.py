@@ -40,8 +40,11 @@ POLL = 0.05
 """Seconds until the next look into a journal that had something new ..."""
 REST = 0.1
 """... and into one that has had nothing for a while: as often as the recorder drains then."""
-MOST_CANDIDATES = 8
-"""Snapshots kept while the interpreter holds back events of an older frame."""
+MOST_CANDIDATES = 2
+"""Snapshots kept while the interpreter holds back events of an older frame: the first from which to go on then, and the
+latest."""
+SNAPSHOT_EVERY = 5.0
+"""Seconds between snapshots meanwhile: what is held is part of each."""
 
 
 class Exporter:
@@ -81,6 +84,7 @@ class Exporter:
         self._acknowledged: Position | None = start
         self._candidates: list[tuple[Position, dict[str, Any]]] = []
         self._next = time.monotonic() + ACKNOWLEDGE_EVERY
+        self._next_snapshot = 0.0
         self._lag_since = 0
         self._ignored = control is None
         self._recorder_away = False
@@ -171,12 +175,13 @@ class Exporter:
         self._next = time.monotonic() + ACKNOWLEDGE_EVERY
         if self._control is None or self._position is None:
             return
-        candidates = self._candidates
-        if (candidates[-1][0] if candidates else self._acknowledged) != self._position:
+        candidates, holding = self._candidates, self.interpreter.holding
+        due = holding is None or self._next >= self._next_snapshot
+        if due and (candidates[-1][0] if candidates else self._acknowledged) != self._position:
             if len(candidates) >= MOST_CANDIDATES:
                 candidates.pop()
             candidates.append((self._position, self.interpreter.snapshot()))
-        holding = self.interpreter.holding
+            self._next_snapshot = self._next + SNAPSHOT_EVERY
         free = [each for each in candidates if holding is None or each[0] <= holding]
         if not self._ignored or free:
             self._tell_recorder(free[-1] if free else None)

@@ -6,6 +6,7 @@ they travel with the checkpoint.
 
 from __future__ import annotations
 
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from podcorder_agent.journal.frames import Position
 LONGEST_WAIT = 60 * 10**9
 """From the frame that held a container's first record to the frame that gives up, ns."""
 MOST_BYTES = 4 << 20
+_MOST_PACKED = 2 * MOST_BYTES
 _TIME, _TIME_PLACE = Struct("<Q"), 24
+_PACKED = Struct("<qHI")
+"""Anchor, and the lengths of identity and data, which follow."""
 
 
 class Record(NamedTuple):
@@ -49,6 +53,35 @@ def count_classes(records: Iterable[Record]) -> list[int]:
     for each in records:
         counts[each.data[9]] += 1
     return counts
+
+
+def pack_records(records: Iterable[Record]) -> str:
+    """As a checkpoint has them: compressed, for they are much alike, and each checkpoint has them all again."""
+    packer = zlib.compressobj(1)
+    parts = []
+    for each in records:
+        identity = each.identity.encode()
+        head = _PACKED.pack(each.anchor, len(identity), len(each.data))
+        parts += [packer.compress(head), packer.compress(identity), packer.compress(each.data)]
+    return b64encode(b"".join(parts) + packer.flush()).decode()
+
+
+def unpack_records(text: str) -> list[Record]:
+    """Raises ValueError and struct.error where they are none."""
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(b64decode(text, validate=True), _MOST_PACKED)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    found, at = [], 0
+    while at < len(data):
+        anchor, *lengths = _PACKED.unpack_from(data, at)
+        start = at + _PACKED.size
+        middle, at = start + lengths[0], start + sum(lengths)
+        if at > len(data):
+            raise ValueError("a held record is cut")
+        found.append(Record(data[start:middle].decode(), data[middle:at], anchor))
+    return found
 
 
 class Pending:
@@ -90,10 +123,7 @@ class Pending:
 
     def snapshot(self) -> list[Any]:
         return [
-            [
-                *(container_id, held.since, str(held.position), held.started),
-                [[each.identity, b64encode(each.data).decode(), each.anchor] for each in held.records],
-            ]
+            [container_id, held.since, str(held.position), held.started, pack_records(held.records)]
             for container_id, held in self.containers.items()
         ]
 
@@ -102,9 +132,7 @@ class Pending:
         found = cls()
         for container_id, since, position, started, records in saved:
             held = found.containers[int(container_id)] = Held(int(since), Position.parse(position), int(started))
-            held.records = [
-                Record(str(identity), b64decode(data, validate=True), int(anchor)) for identity, data, anchor in records
-            ]
+            held.records = unpack_records(records)
             held.size = sum(len(each.data) for each in held.records)
             found.size += held.size
         return found

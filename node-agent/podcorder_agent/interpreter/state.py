@@ -7,13 +7,14 @@ so that they are shared again.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import fields
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from podcorder_agent.classes import CLASS_COUNT
 from podcorder_agent.interpreter.gaps import Account, read_counts
-from podcorder_agent.interpreter.pending import Pending
+from podcorder_agent.interpreter.pending import Pending, Record, pack_records
 from podcorder_agent.interpreter.selections import Selections
 from podcorder_agent.interpreter.sequences import Sequences
 from podcorder_agent.interpreter.sessions import Sessions, Tree
@@ -105,10 +106,15 @@ def upgrade(saved: dict[str, Any]) -> dict[str, Any]:
         for number, *head, partial, processes in saved["sessions"]["sessions"]
     ]
     excluded = [[cgroup_id, time, None] for cgroup_id, time in saved["selections"]["excluded"]]
+    pending = [
+        [*head, pack_records(Record(identity, b64decode(data), anchor) for identity, data, anchor in records)]
+        for *head, records in saved["pending"]
+    ]
     return saved | {
         "selections": saved["selections"] | {"chosen": chosen, "excluded": excluded},
         "sessions": saved["sessions"] | {"sessions": sessions},
         "containers": containers,
+        "pending": pending,
         "counters": saved["counters"][:2],
         "sieve": [False, [0]],
     }

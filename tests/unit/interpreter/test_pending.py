@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from fixtures.journals import ANCHOR, SECOND, record_cgroup, record_exec, record
 
 from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.interpreter import events
-from podcorder_agent.interpreter.pending import LONGEST_WAIT
+from podcorder_agent.interpreter.pending import LONGEST_WAIT, Record, pack_records, unpack_records
 from podcorder_agent.interpreter.subjects import SessionKind
 
 PENDING, OWN = 1 << 3, 1 << 9
@@ -73,6 +75,18 @@ def test_their_bytes_are_bounded(feed: Any) -> None:
     assert gaps
     assert {(each.reason, each.count) for each in gaps} == {("pending", 2)}
     assert feed.interpreter.pending.size <= 4 << 20
+
+
+def test_they_come_out_of_a_checkpoint_as_they_went_in() -> None:
+    """Any identity, anchor and bytes; what is cut or is no records at all is refused."""
+    records = [Record(f"{number:016x}.0.{number}", bytes([number]) * number, number - 100) for number in range(200)]
+    packed = pack_records(records)
+    assert len(packed) < sum(len(each.data) for each in records)
+    assert unpack_records(packed) == records
+    assert unpack_records(pack_records([])) == []
+    for text in (packed[: len(packed) // 2 & -4], b64encode(b"nothing").decode(), "*"):
+        with pytest.raises((ValueError, struct.error)):
+            unpack_records(text)
 
 
 @pytest.mark.parametrize(
