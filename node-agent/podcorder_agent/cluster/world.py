@@ -78,13 +78,16 @@ class ConfigHolder:
         """Whoever looks takes it back."""
         self.config = Config()
         self.reported: tuple[str, ...] | None = None
-        """The namespaces of the status that is stored."""
+        """The namespaces of the status that was found; later ones tell nothing new, for this agent wrote them."""
+        self._found = False
 
     def take(self, change: Change) -> None:
         match change:
             case Put(raw):
                 self._set(read_config(raw))
-                self.reported = _reported(raw)
+                if not self._found:
+                    self.reported = _reported(raw)
+                self._found = True
             case Drop():
                 self._set(Config(unload=self.config.unload))
             case Listed(keys):

@@ -318,13 +318,16 @@ def test_the_first_pod_of_a_namespace_is_held_before_any_policy(tmp_path: Path) 
         node.until(lambda: node.asked("pending")[-1]["events"] == ["exec", "fork", "exit"])
         _, sandbox, main = node.make_cgroups(POD, f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
         node.until(lambda: node.asked("exclude"))
-        node.follower.tell_config(make_config(make_entry(), generation=2))
+        node.follower.tell_config(make_config(generation=2))  # as the API server tells of the status just written
+        node.until_applied(2)
+        assert node.asked("pending")[-1]["events"] == ["exec", "fork", "exit"]
+        node.follower.tell_config(make_config(make_entry(), generation=3))
         node.until(lambda: node.asked("select"))
         assert [each["cgroup_id"] for each in node.asked("select")] == [main]
         assert [each["cgroup_id"] for each in node.asked("exclude")] == [sandbox]
-        node.follower.tell_config(make_config(generation=3))
-        node.until_applied(3)
-        assert node.asked("pending")[-1]["events"] == []
+        node.board.note_reported(("shop",), since=SETTLING_SECONDS)
+        node.follower.tell_config(make_config(generation=4))
+        node.until(lambda: node.asked("pending")[-1]["events"] == [])
 
 
 def test_containers_that_were_there_are_found(tmp_path: Path) -> None:
