@@ -37,6 +37,7 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
         whole_cluster.kubectl("apply", "-f", "-", input=json.dumps(POLICY))
         start_pod(release, "steady", make_container("main", endless()))
         start_pod(release, "pair", make_container("one", endless()), make_container("two", endless()))
+        release.wait_for("the first command", lambda record: record["event"] == "podcorder.process.exec")
         yield release
 
 
