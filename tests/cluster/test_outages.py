@@ -15,7 +15,7 @@ import yaml
 from cluster.images import BUSYBOX
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
-from fixtures import installations
+from fixtures.charts import NAMESPACE as AGENTS
 from fixtures.node_runtimes import NodeRuntime
 from fixtures.numbered_commands import (
     NAMESPACE,
@@ -76,7 +76,7 @@ class Workload:
     def wait_ready(self, *objects: str) -> None:
         for each in objects:
             condition = "Available" if each.startswith("deployment/") else "Ready"
-            self.cluster.kubectl("wait", "-n", NAMESPACE, f"--for=condition={condition}", each, "--timeout=60s")
+            self.cluster.kubectl("wait", "-n", NAMESPACE, f"--for=condition={condition}", each, "--timeout=120s")
 
     def execute(self) -> None:
         """As somebody at the command line."""
@@ -189,17 +189,16 @@ def test_a_minute_without_collector_and_without_api_server(workload: Workload) -
         workload.nameless |= workload.runs("half") - before
         for pod in ("failing", "half"):
             assert len(workload.runs(pod) - before) > 1, f"{pod} was not started again without the API server"
-    workload.start_pod("later", make_container("main", endless()))
-    workload.wait_ready("pod/later")
     workload.execute()
     workload.check()
 
 
 def test_the_agents_halves_killed(workload: Workload) -> None:
-    """One, the other and both, by SIGKILL and more than once."""
-    for halves in (("recorder",), ("exporter",), ("recorder", "exporter")):
-        workload.runtime.kill_and_wait(installations.NAMESPACE, *halves)
-        workload.execute()
+    """Each by SIGKILL, while sessions go on and others begin."""
+    for half in ("recorder", "exporter"):
+        killed = workload.runtime.kill(AGENTS, half)
+        workload.execute_on_node()
+        workload.runtime.wait_for_next(killed, AGENTS, half)
     workload.check()
 
 
@@ -218,7 +217,7 @@ def test_evictions(workload: Workload) -> None:
     """The evicted pod is recorded to its last command and the one in its place from its first; where the agent's own
     pod is evicted, the next goes on."""
     workload.evict(NAMESPACE, "app=moved")
-    workload.evict(installations.NAMESPACE, "app.kubernetes.io/component=agent")
+    workload.evict(AGENTS, "app.kubernetes.io/component=agent")
     workload.execute()
     workload.check()
 
@@ -226,19 +225,20 @@ def test_evictions(workload: Workload) -> None:
 def test_all_of_it_at_once(workload: Workload) -> None:
     """Collector and API server away and both halves killed: the exporter that is started then knows what the last one
     knew, and delivers before the API server is back. Then the kubelet goes, and the halves with it."""
-    failing = "sleep 5; " + some(3, "Container") + "; exit 1"
+    failing = "sleep 2; " + some(3, "Container") + "; exit 1"
     workload.start_pod("restarting", make_container("main", failing))
     workload.wait_ready("pod/restarting")
     with workload.without_api_server():
         with workload.without_collector():
             before = workload.runs("restarting")
-            workload.runtime.kill_and_wait(installations.NAMESPACE, "recorder", "exporter")
+            killed = workload.runtime.kill(AGENTS, "recorder", "exporter")
             workload.execute_on_node()
+            workload.runtime.wait_for_next(killed, AGENTS, "recorder", "exporter")
             wait_until(lambda: len(workload.runs("restarting") - before) > 1, 60, "a container started again")
             meanwhile = workload.done()
         workload.check(meanwhile)
         with workload.without_kubelet(), workload.without_collector():
-            workload.runtime.kill(installations.NAMESPACE, "recorder", "exporter")
+            workload.runtime.kill(AGENTS, "recorder", "exporter")
             workload.execute_on_node()
     workload.wait_ready("pod/steady")
     workload.execute()
