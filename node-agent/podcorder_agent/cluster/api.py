@@ -111,10 +111,10 @@ class Api:
         """Raises Conflict when the body's resourceVersion is not the latest."""
         return self._ask("PUT", path, body=body)
 
-    def apply(self, path: str, body: Object) -> Object:
-        """Server-side apply of the fields in `body`; returns the stored object."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return self._ask("PATCH", path, query, body, "application/apply-patch+yaml")
+    def merge(self, path: str, change: Object) -> Object:
+        """Merge patch; returns the stored object. A server-side apply would be refused for good once another version
+        of the kind, with other fields, has taken the place of the one that was last applied to."""
+        return self._ask("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, "application/merge-patch+json")
 
     def _ask(
         self,

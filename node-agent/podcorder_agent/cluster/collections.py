@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from podcorder_agent.cluster.api import Api
+from podcorder_agent.cluster.errors import NotFound
 from podcorder_crds import API_VERSION
 
 GROUP = API_VERSION.partition("/")[0]
+_PLURAL = "noderecordingconfigs"
 
 
 class ConfigCollection:
-    """In this agent's own version while that is served; then in the one that the API server prefers."""
+    """In this agent's own version while that is served; then in the one that the API server prefers of the others."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -17,12 +19,21 @@ class ConfigCollection:
 
     @property
     def path(self) -> str:
-        return f"/apis/{self.api_version}/noderecordingconfigs"
+        return f"/apis/{self.api_version}/{_PLURAL}"
 
     def find(self) -> str:
         """The path, after a look at what is served now. Raises ApiError."""
-        group = self._api.get(f"/apis/{GROUP}")
-        served = {each.get("groupVersion") for each in group.get("versions", ())}
-        preferred = group.get("preferredVersion", {}).get("groupVersion")
-        self.api_version = API_VERSION if API_VERSION in served or not preferred else str(preferred)
+        versions = self._api.get(f"/apis/{GROUP}").get("versions", ())
+        for api_version in (API_VERSION, *(str(each.get("groupVersion")) for each in versions)):
+            if self._is_served(api_version):
+                self.api_version = api_version
+                break
         return self.path
+
+    def _is_served(self, api_version: str) -> bool:
+        """Other kinds of the group may be served in a version that this one has left."""
+        try:
+            resources = self._api.get(f"/apis/{api_version}").get("resources", ())
+        except NotFound:
+            return False
+        return any(each.get("name") == _PLURAL for each in resources)

@@ -51,14 +51,8 @@ class StatusWriter:
             stop.wait(self._least)
 
     def _write(self, state: NodeState) -> None:
-        body = {
-            "apiVersion": self._configs.api_version,
-            "kind": "NodeRecordingConfig",
-            "metadata": {"name": self._node},
-            "status": self._make_status(state),
-        }
         try:
-            self._api.apply(f"{self._configs.path}/{self._node}/status", body)
+            self._api.merge(f"{self._configs.path}/{self._node}/status", {"status": self._make_status(state)})
         except ApiError as error:
             self._board.changed.set()  # again the next time
             if str(error) != self._told:
@@ -88,12 +82,13 @@ class StatusWriter:
             for each in state.capabilities
         ]
         return {
+            "appliedGeneration": state.applied_generation or None,
             "namespaces": list(state.namespaces[:MAX_NAMESPACES]),
             "capabilities": capabilities,
             "conditions": [ready],
             "agentVersion": __version__,
             "kernelVersion": os.uname().release,
-        } | ({"appliedGeneration": state.applied_generation} if state.applied_generation else {})
+        }
 
 
 def explain(state: NodeState) -> tuple[str, str, str]:

@@ -16,10 +16,13 @@ from podcorder_agent.cluster.streams import Change, Pace, Put, Stream
 OLD, NEW = (f"/apis/podcorder.dev/{version}/noderecordingconfigs" for version in ("v1alpha1", "v2"))
 
 
-def serve(server: ApiServer, *versions: str) -> None:
-    """The API server's word on the group; the first version is the one it prefers."""
+def serve(server: ApiServer, *versions: str, without: str = "") -> None:
+    """The API server's word on the group, the version that it prefers first; one may be without configs."""
     served = [{"groupVersion": f"podcorder.dev/{each}"} for each in versions]
-    server.objects["/apis/podcorder.dev"] = {"metadata": {}, "versions": served, "preferredVersion": served[0]}
+    server.objects["/apis/podcorder.dev"] = {"metadata": {}, "versions": served}
+    for each in versions:
+        resources = [{"name": "sessionrecordingpolicies"}] + [{"name": "noderecordingconfigs"}] * (each != without)
+        server.objects[f"/apis/podcorder.dev/{each}"] = {"metadata": {}, "resources": resources}
 
 
 def find(server: ApiServer) -> str:
@@ -38,10 +41,18 @@ def test_the_agents_own_version_goes_first() -> None:
 
 
 def test_else_it_is_the_preferred_one() -> None:
-    """Where the agent's own is not served."""
+    """Where the agent's own is not served, or has other kinds alone."""
+    for versions in (("v2", "v1beta1"), ("v2", "v1beta1", "v1alpha1")):
+        server = ApiServer()
+        serve(server, *versions, without="v1alpha1")
+        assert find(server) == NEW
+
+
+def test_where_none_is_served_it_stays() -> None:
+    """Nothing better is known."""
     server = ApiServer()
-    serve(server, "v2", "v1beta1")
-    assert find(server) == NEW
+    serve(server, "v1alpha1", without="v1alpha1")
+    assert find(server) == OLD
 
 
 def test_a_stream_goes_where_its_collection_has_gone() -> None:

@@ -54,7 +54,7 @@ def written(server: ApiServer) -> list[dict[str, Any]]:
 
 
 def test_the_status_is_of_the_contract() -> None:
-    """It is applied to the status alone, and the contract's own model takes it."""
+    """It is merged into the status alone, and the contract's own model takes it."""
 
     async def scenario() -> None:
         board = Board()
@@ -64,8 +64,9 @@ def test_the_status_is_of_the_contract() -> None:
             await until(lambda: written(server))
             (request,) = server.requests("patch")
             assert request.path == f"{CONFIG}/status"
-            assert request.query == {"fieldManager": "podcorder-agent", "force": "true"}
-            assert request.body.keys() == {"apiVersion", "kind", "metadata", "status"}
+            assert request.query == {"fieldManager": "podcorder-agent"}
+            assert request.headers["Content-Type"] == "application/merge-patch+json"
+            assert request.body.keys() == {"status"}
             found = NodeRecordingConfigStatus.model_validate(request.body["status"])
             assert (found.applied_generation, found.namespaces) == (4, ("default", "shop"))
             assert found.conditions[0].reason == "NotUnderstood"
