@@ -101,7 +101,7 @@ def unload_nodes(settings: Settings) -> None:
     if outcome.silent:
         click.echo(
             f"No answer came from {', '.join(outcome.silent)}: recording ends there within 10 minutes, and "
-            "`podcorder doctor --clean` on the node, or its next boot, removes what is left."
+            "`rm -r /sys/fs/bpf/podcorder` on the node, or its next boot, removes what is left."
         )
 
 
@@ -156,8 +156,8 @@ async def _unload(settings: Settings) -> Outcome:
             return await unload(api, election, settings.namespace)
         except ApiError as error:
             raise UnloadFailed(
-                f"The agents cannot be asked to unload ({error}): try again, or uninstall without hooks and run "
-                "`podcorder doctor --clean` on each node."
+                f"The agents cannot be asked to unload ({error}): try again, or uninstall without hooks (--no-hooks) "
+                "and remove /sys/fs/bpf/podcorder on each node."
             ) from error
 
 

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from cluster.control_plane import NODE
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures import charts
 from fixtures.images import agent_image, operator_image
 from fixtures.numbered_commands import NAMESPACE, Recorded, endless, make_container, make_spec, read_done, some
 from fixtures.programs import BPFFS, is_loaded, list_programs
-from fixtures.releases import Release
+from fixtures.releases import CONFIG, Release
 
-CONFIGS = "/apis/podcorder.dev/v1alpha1/noderecordingconfigs"
+CONFIGS = CONFIG.rpartition("/")[0]
 POLICY = {
     "apiVersion": "podcorder.dev/v1alpha1",
     "kind": "SessionRecordingPolicy",
@@ -131,8 +132,17 @@ def test_an_uninstall_takes_everything_along_but_what_users_made(release: Releas
 
 
 def test_a_later_install_records_again(release: Release) -> None:
-    """The policy that stayed comes into force again, for pods that ran on; of the time between nothing is told."""
+    """The policy that stayed comes into force again, for pods that ran on; of the time between nothing is told. So it
+    is where an uninstall was broken off and left a config behind."""
     execute(release, "true", "between")
+    left_behind = {
+        "apiVersion": "podcorder.dev/v1alpha1",
+        "kind": "NodeRecordingConfig",
+        "metadata": {"name": NODE},
+        "spec": {"nodeName": NODE, "programs": "Unloaded"},
+    }
+    asking = f"{CONFIG}?fieldManager=podcorder-operator&force=true"
+    release.cluster.request("PATCH", asking, left_behind, content="application/apply-patch+yaml")
     release.install()
     wait_until(lambda: release.read_config()["spec"].get("policies"), 20, "the policy in the node's config")
     wait_until(release.is_applied, 20, "the config in force")
