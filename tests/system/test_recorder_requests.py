@@ -13,7 +13,7 @@ from fixtures.record_ids import read_journal
 from fixtures.recordings import Cgroup, Recording, temporary_directory
 
 from podcorder_agent.control.client import ControlError
-from podcorder_agent.interpreter.events import FileOpen
+from podcorder_agent.interpreter.events import FileOpen, ProcessExec
 from podcorder_agent.recorder import libbpf
 
 EXEC, OPEN = 0, 4
@@ -111,6 +111,21 @@ def test_excluded_cgroup_is_silent(record: Record) -> None:
     recording.cgroup.run("true")
     recording.stop()
     assert read_journal(recording.journal).classes[EXEC] == 1
+
+
+def test_what_happened_before_a_request_stands_before_it(record: Record) -> None:
+    """Of a cgroup that is excluded, and of a slot that asks for less, all is delivered that was recorded until then."""
+    recording = record()
+    kinds = {each: {"events": ["exec"]} for each in ("Command", "Exec")}  # of the cgroup's first process, and of others
+    for _ in range(5):
+        recording.select(["exec"], kinds=kinds)
+        recording.cgroup.run("true")
+        recording.client.exclude(recording.cgroup.id)
+        recording.select(["exec"], kinds=kinds)
+        recording.cgroup.run("true")
+        recording.client.configure(0, {"policy": "test", "events": ["exec"], "kinds": {}})
+    recording.stop()
+    assert len(recording.events(ProcessExec)) == read_journal(recording.journal).classes[EXEC] == 10
 
 
 def test_ignored_process_is_silent_with_its_children(record: Record) -> None:

@@ -98,10 +98,14 @@ class Recorder:
             except JournalError as error:
                 self._remember_full(error)
 
-    def flush(self) -> Position:
-        """Write everything that happened before the call, then counters; raises JournalError."""
+    def catch_up(self) -> None:
+        """Write everything that happened before the call; raises JournalError."""
         for ring, kind in ((self.lifecycle, FrameKind.LIFECYCLE), (self.events, FrameKind.RECORDS)):
             self._drain_until(ring, kind, ring.produced)
+
+    def flush(self) -> Position:
+        """The same, then counters."""
+        self.catch_up()
         return self.write_counters()
 
     def counters(self) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class RequestHandler:
             if kind == "ignore":  # the journal has the number that its records have
                 request = {**request, **self._identities.find(request["tgid"])._asdict()}
             if kind in JOURNALED:
+                self._recorder.catch_up()  # what was recorded as asked before stands before the request
                 self._recorder.append_json(FrameKind.REQUEST, {"number": number, "peer_uid": uid, "request": request})
             return self._actions[kind](request)
         except (PodcorderError, ValueError) as error:
