@@ -297,7 +297,7 @@ def test_a_new_namespace_has_time_for_its_policies(tmp_path: Path) -> None:
         node.tell(config, make_pod())
         _, sandbox, main = node.make_cgroups(POD, f"{POD}/{SANDBOX}", f"{POD}/{MAIN}")
         node.until(lambda: node.asked("exclude"))
-        assert node.board.read().namespaces == ("shop",)
+        node.until(lambda: node.board.read().namespaces == ("shop",))
         node.until_applied(1)
         assert [each["cgroup_id"] for each in node.asked("exclude")] == [sandbox]
         node.board.note_reported(("shop",), since=SETTLING_SECONDS)
