@@ -14,7 +14,10 @@ import yaml
 from cluster.control_plane import ControlPlane
 from fixtures.charts import CHART, NAMESPACE, HelmFailed, find_pods, helm, package, render
 
+from podcorder_crds import API_VERSION
+
 FOREIGN_KINDS = yaml.safe_load((Path(__file__).parent / "foreign_kinds.yaml").read_text(encoding="utf-8"))
+POLICIES = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/sessionrecordingpolicies"
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 VALUES = yaml.safe_load((Path(__file__).parent / "chart_values.yaml").read_text(encoding="utf-8"))
 WRONG_VALUES = yaml.safe_load((Path(__file__).parent / "wrong_chart_values.yaml").read_text(encoding="utf-8"))
@@ -132,17 +135,22 @@ def refuse(plane: ControlPlane, spec: dict[str, Any]) -> str:
     return tried.stderr if tried.returncode else ""
 
 
-def install(plane: ControlPlane, verb: str, release: str, namespace: str, **values: Any) -> str:
+def install(plane: ControlPlane, verb: str, release: str, namespace: str, *options: str, **values: Any) -> str:
     """What helm says once it has written the release's objects."""
     where = ("--namespace", namespace, "--create-namespace", "--kubeconfig", plane.kubeconfig())
-    return helm(verb, release, CHART, *where, values=values)
+    return helm(verb, release, CHART, *where, *options, values=values)
 
 
-def test_a_cluster_has_one_release(plane: ControlPlane) -> None:
+@pytest.fixture(scope="module")
+def installed(plane: ControlPlane) -> str:
+    """What helm said when it installed a release with nothing but defaults."""
+    return install(plane, "install", "podcorder", NAMESPACE)
+
+
+def test_a_cluster_has_one_release(plane: ControlPlane, installed: str) -> None:
     """A second one is refused with the place of the first and the way out; the first can be upgraded, and keeps the
     webhook's certificate."""
-    said = install(plane, "install", "podcorder", NAMESPACE)
-    assert "WARNING: otlp.endpoint is empty" in said
+    assert "WARNING: otlp.endpoint is empty" in installed
     with pytest.raises(HelmFailed) as refused:
         install(plane, "install", "other", "elsewhere")
     (sentence,) = str(refused.value).splitlines()
@@ -159,6 +167,7 @@ def read_certificate(plane: ControlPlane) -> Any:
     return plane.request("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/podcorder-webhook")["data"]
 
 
+@pytest.mark.usefixtures("installed")
 def test_what_keeps_pods_from_starting_is_said(plane: ControlPlane) -> None:
     """Secrets that are not there yet, and a namespace that does not take the agent's pods."""
     plane.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=baseline")
@@ -169,6 +178,7 @@ def test_what_keeps_pods_from_starting_is_said(plane: ControlPlane) -> None:
     assert "kubectl label --overwrite namespace podcorder pod-security.kubernetes.io/enforce=privileged" in said
 
 
+@pytest.mark.usefixtures("installed")
 def test_a_webhook_without_its_authority_is_refused(plane: ControlPlane) -> None:
     """The Secret that is named must hold the certificate that the API server is to trust, and is then handed on."""
     webhook = {"certificate": {"source": "Secret", "secret": "mine"}}
@@ -179,3 +189,15 @@ def test_a_webhook_without_its_authority_is_refused(plane: ControlPlane) -> None
     install(plane, "upgrade", "podcorder", NAMESPACE, webhook=webhook)
     (stored,) = plane.request("GET", f"{WEBHOOKS}/podcorder-policies")["webhooks"]
     assert b64decode(stored["clientConfig"]["caBundle"]) == b"a certificate"
+
+
+@pytest.mark.usefixtures("installed")
+def test_kinds_outlive_their_release(plane: ControlPlane) -> None:
+    """They and what people made of them stay, and another release takes them over where it is told to."""
+    policy = {"metadata": {"name": "mine"}, "spec": {"events": {"commands": {}}}}
+    plane.request("POST", POLICIES, policy | {"apiVersion": API_VERSION, "kind": "SessionRecordingPolicy"})
+    helm("uninstall", "podcorder", "--namespace", NAMESPACE, "--no-hooks", "--kubeconfig", plane.kubeconfig())
+    assert plane.request("GET", f"{POLICIES}/mine")["spec"]["events"] == {"commands": {}}
+    with pytest.raises(HelmFailed, match=r'podcorder\.dev.* must equal "elsewhere": current value is "podcorder"'):
+        install(plane, "install", "podcorder", "elsewhere")
+    install(plane, "install", "podcorder", "elsewhere", "--take-ownership")

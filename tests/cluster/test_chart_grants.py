@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,15 @@ from fixtures.grants import list_grants
 GRANTED = set((Path(__file__).parent / "grants.txt").read_text(encoding="utf-8").splitlines())
 
 
-@pytest.fixture
-def objects() -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def rendered() -> list[dict[str, Any]]:
     return render()
+
+
+@pytest.fixture
+def objects(rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chart's, to be changed at will."""
+    return deepcopy(rendered)
 
 
 def test_no_manifest_grants_more(objects: list[dict[str, Any]]) -> None:
