@@ -38,8 +38,8 @@ ACKNOWLEDGE_EVERY = 1.0
 """Seconds between acknowledgements, and so about what is sent again after a crash."""
 POLL = 0.05
 """Seconds until the next look into a journal that had something new ..."""
-REST = 0.1
-"""... and into one that has had nothing for a while: as often as the recorder drains then."""
+REST = 0.2
+"""... and into one that has had nothing for a while."""
 MOST_CANDIDATES = 2
 """Snapshots kept while the interpreter holds back events of an older frame: the first from which to go on then, and the
 latest."""
