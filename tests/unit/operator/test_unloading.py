@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
+from aiohttp import web
 from fixtures.api_server import ApiServer, status
 
 from podcorder_operator import unloading
@@ -42,6 +42,10 @@ async def answer(server: ApiServer, *names: str) -> None:
         ready = {"type": "Ready", "status": "False", "reason": "Unloaded"}
         ready["observedGeneration"] = config["metadata"]["generation"]
         server.put(CONFIGS.path(name), config | {"status": {"conditions": [ready]}})
+
+
+async def fail(_: web.Request) -> web.StreamResponse:
+    return status(500, "InternalError", "etcd is away")
 
 
 async def unload_all(server: ApiServer, seconds: float = 20) -> Outcome:
@@ -142,10 +146,6 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again() -> None:
 
     async def test(server: ApiServer) -> None:
         add_node(server, "node-1")
-
-        async def fail(_: Any) -> Any:
-            return status(500, "InternalError", "etcd is away")
-
         server.scripts["list"].extend([None, None, fail])
         agents = asyncio.create_task(answer(server, "node-1"))
         assert await unload_all(server) == Outcome(("node-1",), ())
@@ -159,10 +159,6 @@ def test_what_cannot_be_asked_is_an_error() -> None:
 
     async def test(server: ApiServer) -> None:
         add_node(server, "node-1")
-
-        async def fail(_: Any) -> Any:
-            return status(500, "InternalError", "etcd is away")
-
         server.scripts["patch"].extend([None, fail])
         with pytest.raises(Unavailable, match="etcd is away"):
             await unload_all(server)
