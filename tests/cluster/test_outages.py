@@ -42,7 +42,7 @@ class Workload:
         self.cluster = release.cluster
         self.runtime = NodeRuntime(release.cluster)
         self.nameless: set[str] = set()
-        """Runs that nobody could tell the container of."""
+        """Pods of several containers that were started again while nobody could tell which."""
 
     def start(self) -> None:
         """Have the policy in force, then the pods: from their first command on they are recorded."""
@@ -181,12 +181,10 @@ def test_a_minute_without_collector_and_without_api_server(workload: Workload) -
             while time.monotonic() < began + OUTAGE_SECONDS:
                 workload.execute_on_node()
                 time.sleep(5)
-            # Of two containers nobody can tell which was started again.
-            workload.nameless |= workload.runs("half") - before
+            workload.nameless.add("half")
             meanwhile = {each for each in workload.done() if each.pod != "half"}
         workload.check(meanwhile)
         time.sleep(max(0.0, away_since + OUTAGE_SECONDS - time.monotonic()))
-        workload.nameless |= workload.runs("half") - before
         for pod in ("failing", "half"):
             assert len(workload.runs(pod) - before) > 1, f"{pod} was not started again without the API server"
     workload.execute()
