@@ -1,4 +1,4 @@
-"""What the agent costs a full node: `make bench-node`, about eight minutes on a quiet machine.
+"""What the agent costs a full node: `make bench-node`, about six minutes on a quiet machine.
 
 A whole cluster of one node, the chart installed from the built images, and as many pods as the kubelet takes by
 default: real containers of containerd and runc that sleep, in namespaces with a policy each, no two policies alike. For
@@ -206,7 +206,7 @@ def show_time(seconds: float) -> str:
 def main() -> None:
     print(
         f"Linux {platform.release()}, {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"load before: {os.getloadavg()[0]:.1f}"
+        f"load before: {os.getloadavg()[0]:.1f}\n"
     )
     with WholeCluster.running() as cluster, tempfile.TemporaryDirectory(prefix="podcorder-bench-") as directory:
         node = Node(cluster)
@@ -215,7 +215,7 @@ def main() -> None:
         with Release.installed(cluster, Path(directory)) as release:
             recorded = measure_recorded(node, release)
     rows = [[name, bare.get(name, ""), figure, TARGETS.get(name, "")] for name, figure in recorded.items()]
-    print(render_table(f"A node with {PODS} pods", ["", "bare", "recorded", "target"], rows))
+    print(render_table(f"A node with {PODS} pods", ["what", "bare", "recorded", "target"], rows))
 
 
 if __name__ == "__main__":
