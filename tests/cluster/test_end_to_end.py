@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -14,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from cluster.control_plane import NODE, NODE_ADDRESS
-from cluster.images import BUSYBOX
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures.charts import NAMESPACE
+from fixtures.namespaces import Namespace
 from fixtures.releases import Release
 
 
@@ -27,26 +26,13 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
         yield release
 
 
-def start_pod(release: Release, namespace: str, name: str, **labels: str) -> None:
-    """A pod that sleeps, in a namespace that comes with it; ready."""
-    namespaced = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    release.cluster.kubectl("apply", "-f", "-", input=json.dumps(namespaced))
-    container = {"name": "main", "image": BUSYBOX, "command": ["sleep", "600"]}
-    spec = {
-        "containers": [container],
-        "terminationGracePeriodSeconds": 0,
-        "automountServiceAccountToken": False,
-        "serviceAccountName": "nobody",
-    }
-    release.cluster.add_service_account(namespace, "nobody")
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": spec,
-    }
-    release.cluster.kubectl("apply", "-f", "-", input=json.dumps(pod))
-    release.cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+def start_pods(release: Release, namespace: str, *names: str) -> Namespace:
+    """Pods that sleep, labelled with their names; ready."""
+    made = Namespace(release.cluster, namespace)
+    for name in names:
+        made.start(name, labels={"app": name})
+    made.wait_ready(*names)
+    return made
 
 
 def make_policy(namespace: str, name: str = "shells", **spec: Any) -> str:
@@ -62,11 +48,10 @@ def make_policy(namespace: str, name: str = "shells", **spec: Any) -> str:
 
 def test_what_kubectl_exec_runs_reaches_the_collector(release: Release) -> None:
     """Namespace, pod, container and session kind are with every command of the session, and nobody else's are there."""
-    start_pod(release, "shop", "web", app="web")
-    start_pod(release, "shop", "other", app="other")
+    shop = start_pods(release, "shop", "web", "other")
     release.apply(make_policy("shop", podSelector={"matchLabels": {"app": "web"}}))
     for pod in ("other", "web"):
-        release.cluster.kubectl("exec", "-n", "shop", pod, "--", "sh", "-c", "echo L2Jpbi9scyAvdG1w | base64 -d | sh")
+        assert shop.execute(pod, "sh", "-c", "echo L2Jpbi9scyAvdG1w | base64 -d | sh") == 0
 
     (found,) = release.wait_for(
         "the hidden command", lambda record: record.get("process.command_args") == ["/bin/ls", "/tmp"]
@@ -112,9 +97,9 @@ def test_helm_test_says_that_every_node_records(release: Release) -> None:
 def test_an_unreachable_collector_keeps_nothing_from_being_recorded(release: Release) -> None:
     """The exporter says once where nobody answers; what was recorded meanwhile is delivered when somebody does."""
     release.collector.stop()
-    start_pod(release, "early", "web")
+    early = start_pods(release, "early", "web")
     release.apply(make_policy("early", "early"))
-    release.cluster.kubectl("exec", "-n", "early", "web", "--", "echo", "early")
+    early.execute("web", "echo", "early")
 
     def is_said() -> bool:
         logs = release.cluster.kubectl("logs", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", "exporter").stdout
@@ -128,13 +113,13 @@ def test_an_unreachable_collector_keeps_nothing_from_being_recorded(release: Rel
 def test_a_missing_image_stops_neither_recording_nor_the_way_back(release: Release) -> None:
     """An upgrade to images that nobody has is told by node and container; the kernel records on meanwhile, and what it
     has recorded is delivered once the upgrade is taken back."""
-    start_pod(release, "steady", "web")
+    steady = start_pods(release, "steady", "web")
     release.apply(make_policy("steady", "steady"))
     missing = ("--reuse-values", "--set", "agent.image.tag=missing,operator.image.tag=missing")
     release.helm("upgrade", *missing)
     told = re.compile(rf"{NODE}: the container (recorder|exporter) does not run \((ErrImagePull|ImagePullBackOff)")
     wait_until(lambda: told.search(verify(release)), 60, "the missing image told")
-    release.cluster.kubectl("exec", "-n", "steady", "web", "--", "echo", "meanwhile")
+    steady.execute("web", "echo", "meanwhile")
     release.helm("rollback", "--wait", "--timeout=90s")
     wait_until(lambda: "Every node records (1)" in verify(release), 60, "every node recording again")
     release.wait_for("the command", lambda record: record.get("process.command_args") == ["echo", "meanwhile"], 60)
