@@ -67,8 +67,8 @@ def test_the_words_of_the_hooks(pod: str, word: str) -> None:
     """The operator's command line knows them, and the namespace before them."""
     (container,) = find_pods(render())[pod]["containers"]
     assert container["command"] == ["podcorder-operator"]
-    option, asked = container["args"]
-    assert operator.make_context("operator", [option, asked]).params["namespace"] == "podcorder"
+    *options, asked = container["args"]
+    assert operator.make_context("operator", [*options, asked]).params["namespace"] == "podcorder"
     assert asked == word
     assert word in operator.commands
 
