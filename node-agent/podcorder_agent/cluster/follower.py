@@ -66,7 +66,7 @@ class Follower:
         self._generation: int | None = None
         self._policies: dict[PolicyKey, ConfiguredPolicy] = {}
         self._combinations: dict[str, dict[str, Combination]] = {}
-        """By pod and container, as of the current config."""
+        """By the pod's own uid and container, as of the current config."""
         self._dirty: set[int] = set()
         """Cgroups to decide about."""
         self._applied = 0
@@ -250,7 +250,7 @@ class Follower:
         return decision
 
     def _match(self, pod: PodFacts, container: ContainerFacts) -> Combination:
-        known = self._combinations.setdefault(pod.cgroup_uid, {})
+        known = self._combinations.setdefault(pod.uid, {})
         if container.name not in known:
             known[container.name] = match(pod, container, self._config.config.policies)
         return known[container.name]

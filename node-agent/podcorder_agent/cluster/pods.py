@@ -6,7 +6,7 @@ Nothing an object holds makes this raise: what is not as it should be is left ou
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -81,6 +81,8 @@ class PodFacts:
     ended: bool = False
     """Whether none of its containers runs any more, nor will."""
     containers: tuple[ContainerFacts, ...] = ()
+    created: str = ""
+    """When, as the API server wrote it; in UTC, so that the earlier is the lesser."""
 
     def find(self, container_id: str) -> ContainerFacts | None:
         """The container that has this id."""
@@ -105,6 +107,7 @@ def read_pod(raw: dict[str, Any]) -> PodFacts | None:
         tuple(_read_container(each, kind, status) for kind in ContainerType for each in _mappings(spec, kind.value))[
             :MOST_ENTRIES
         ],
+        _text(metadata, "creationTimestamp"),
     )
 
 
@@ -123,7 +126,7 @@ def _find_probes(raw: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     variables = {_text(each, "name"): _text(each, "value") for each in _mappings(raw, "env")}
     probes = [_find_command(_mapping(raw, each)) for each in _PROBES]
     hooks = [_find_command(_mapping(_mapping(raw, "lifecycle"), each)) for each in _HOOKS]
-    expanded = [tuple(expand(word, variables) for word in each) for each in probes]
+    expanded = [_expand_all(each, variables) for each in probes]
     return tuple(dict.fromkeys(each for each in (*expanded, *hooks) if _is_comparable(each)))
 
 
@@ -133,6 +136,16 @@ def _find_command(handler: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(command, list) or not all(isinstance(each, str) for each in command):
         return ()
     return tuple(command) if _is_comparable(command) else ()
+
+
+def _expand_all(command: Sequence[str], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Nothing as soon as one word has become too long: all together would take as much memory as their author likes."""
+    expanded = []
+    for word in command:
+        expanded.append(expand(word, variables))
+        if len(expanded[-1]) > MOST_TEXT:
+            return ()
+    return tuple(expanded)
 
 
 def _is_comparable(command: Sequence[str]) -> bool:

@@ -13,20 +13,27 @@ MOST_GONE = 1024
 
 
 class Pods:
-    """By the uid that the kubelet calls a pod's cgroup."""
+    """By the uid that the kubelet calls a pod's cgroup.
+
+    For a static pod an annotation says that uid, which whoever may make pods can write: it takes no cgroup from the pod
+    whose own uid it is, nor from an older pod that says the same.
+    """
 
     def __init__(self) -> None:
         self.synced = False
         """Whether all were listed at least once."""
         self.changed: set[str] = set()
-        """Uids whose facts have changed; whoever looks empties it."""
+        """Uids of either sort whose facts have changed; whoever looks empties it."""
         self._known: dict[str, PodFacts] = {}
+        """By their own uids."""
+        self._mirrors: dict[str, str] = {}
+        """The own uids of static pods by those that their cgroups are called."""
         self._names: dict[Key, str] = {}
         """Of those that are there."""
         self._gone: dict[str, None] = {}
 
     def find(self, cgroup_uid: str) -> PodFacts | None:
-        return self._known.get(cgroup_uid)
+        return self._known.get(cgroup_uid) or self._known.get(self._mirrors.get(cgroup_uid, ""))
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -49,15 +56,21 @@ class Pods:
         pod = read_pod(raw)
         if pod is None:
             return
-        uid = pod.cgroup_uid
         key = pod.namespace, pod.name
-        if self._names.get(key, uid) != uid:
+        if self._names.get(key, pod.uid) != pod.uid:
             self._drop(key)  # one of the same name came after it
-        if self._known.get(uid) != pod:
-            self.changed.add(uid)
-        self._known[uid] = pod
-        self._names[key] = uid
-        self._gone.pop(uid, None)
+        if self._known.get(pod.uid) != pod:
+            self.changed |= {pod.uid, pod.cgroup_uid}
+        self._known[pod.uid] = pod
+        self._names[key] = pod.uid
+        self._gone.pop(pod.uid, None)
+        if pod.cgroup_uid != pod.uid:
+            self._claim(pod)
+
+    def _claim(self, pod: PodFacts) -> None:
+        holder = self._known.get(self._mirrors.get(pod.cgroup_uid, ""))
+        if holder is None or holder.uid in self._gone or pod.created < holder.created:
+            self._mirrors[pod.cgroup_uid] = pod.uid
 
     def _drop(self, key: Key) -> None:
         uid = self._names.pop(key, None)
@@ -65,7 +78,10 @@ class Pods:
             self._gone[uid] = None
             if len(self._gone) > MOST_GONE:
                 oldest = next(iter(self._gone))
-                del self._gone[oldest], self._known[oldest]
+                del self._gone[oldest]
+                forgotten = self._known.pop(oldest)
+                if self._mirrors.get(forgotten.cgroup_uid) == oldest:
+                    del self._mirrors[forgotten.cgroup_uid]
 
 
 class ConfigHolder:

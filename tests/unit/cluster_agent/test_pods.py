@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_a_probe_that_grows_too_long_is_left_out() -> None:
     pod = read_pod(make_pod(spec={"containers": [container]}))
     assert pod is not None
     assert pod.containers[0].probes == ()
+
+
+def test_a_probe_is_expanded_no_further_than_it_is_compared() -> None:
+    """What an agent needs of memory to read a pod is no matter of what its author has a command grow to."""
+    command = ["$(A)" * 256] * 64
+    probes = {each: {"exec": {"command": command}} for each in ("livenessProbe", "readinessProbe", "startupProbe")}
+    container = {"name": "main", "env": [{"name": "A", "value": "\N{GRINNING FACE}" * 1024}]} | probes
+    tracemalloc.start()
+    try:
+        read_pod(make_pod(spec={"containers": [container]}))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 << 20
 
 
 def test_a_static_pod_has_the_kubelets_own_uid() -> None:
