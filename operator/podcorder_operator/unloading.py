@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,11 +54,13 @@ async def unload(api: Api, election: Election, namespace: str, *, seconds: float
     """
     await _end_operator(api, namespace)
     async with _leading(election):
-        nodes = [each["metadata"]["name"] for each in await _list(api, CONFIGS)]
+        alive = await _find_alive(api, namespace)
+        # A node that no operator has come to yet has an agent without a config.
+        nodes = {each["metadata"]["name"] for each in await _list(api, CONFIGS)} | alive
         await _for_each(nodes, lambda node: _ask(api, node))
-        unloaded = await _wait(api, await _find_alive(api, namespace), seconds)
+        unloaded = await _wait(api, alive, seconds)
         await _for_each(nodes, lambda node: api.delete(CONFIGS, node))
-    return Outcome(tuple(sorted(unloaded)), tuple(sorted(set(nodes) - unloaded)))
+    return Outcome(tuple(sorted(unloaded)), tuple(sorted(nodes - unloaded)))
 
 
 async def _end_operator(api: Api, namespace: str) -> None:
@@ -110,7 +112,8 @@ async def _for_each(nodes: Iterable[str], act: Callable[[str], Awaitable[object]
 
 
 async def _ask(api: Api, node: str) -> None:
-    await api.apply(CONFIGS, node, {"spec": {"nodeName": node, "programs": Programs.UNLOADED}})
+    with suppress(NotFound):  # of the kind: then no agent can be asked
+        await api.apply(CONFIGS, node, {"spec": {"nodeName": node, "programs": Programs.UNLOADED}})
 
 
 async def _find_alive(api: Api, namespace: str) -> set[str]:
@@ -128,7 +131,7 @@ def _is_renewed(spec: Stored) -> bool:
     try:
         renewed = datetime.fromisoformat(spec["renewTime"])
         return datetime.now(UTC) < renewed + timedelta(seconds=spec["leaseDurationSeconds"]) + SKEW
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # an agent writes what it likes
         return False
 
 

@@ -116,6 +116,39 @@ def test_who_does_not_answer_holds_up_for_a_while_only() -> None:
     play(test)
 
 
+def test_an_agent_without_a_config_is_asked_too() -> None:
+    """The operator has never come to make one; its recorder has loaded its programs all the same."""
+
+    async def test(server: ApiServer) -> None:
+        add_node(server, "node-1")
+        server.remove(CONFIGS.path("node-1"))
+        asking = asyncio.create_task(unload_all(server))
+        while CONFIGS.path("node-1") not in server.objects:
+            await asyncio.sleep(0.005)
+        await answer(server, "node-1")
+        assert await asking == Outcome(("node-1",), ())
+        assert configs(server) == []
+
+    play(test)
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59.999999Z", "soon", 7, None])
+def test_no_agent_hinders_the_others(time: object) -> None:
+    """Whatever one writes into its own Lease."""
+
+    async def test(server: ApiServer) -> None:
+        add_node(server, "node-1")
+        add_node(server, "node-2")
+        lease = {"spec": {"leaseDurationSeconds": 2**31 - 1, "renewTime": time}}
+        server.put(LEASES.path("agent.node-2", namespace=NAMESPACE), lease)
+        agents = asyncio.create_task(answer(server, "node-1"))
+        assert await unload_all(server) == Outcome(("node-1",), ("node-2",))
+        await agents
+        assert configs(server) == []
+
+    play(test)
+
+
 def test_an_operator_that_still_leads_is_waited_for() -> None:
     """No config is touched before the Lease is given back or has ended."""
 
@@ -137,6 +170,18 @@ def test_nothing_is_there() -> None:
         server.remove(SCALE)
         server.collections = {LEASES.path(namespace=NAMESPACE)}
         assert await unload_all(server) == Outcome((), ())
+
+    play(test)
+
+
+def test_without_the_kinds_no_agent_can_be_asked() -> None:
+    """Somebody has deleted them; an agent is there still, and is named."""
+
+    async def test(server: ApiServer) -> None:
+        add_node(server, "node-1")
+        server.remove(CONFIGS.path("node-1"))
+        server.collections = {LEASES.path(namespace=NAMESPACE)}
+        assert await unload_all(server, seconds=0.3) == Outcome((), ("node-1",))
 
     play(test)
 
