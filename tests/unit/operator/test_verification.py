@@ -124,6 +124,19 @@ def test_a_silent_webhook_is_told() -> None:
     assert problem.startswith("The webhook does not answer")
 
 
+def test_another_webhooks_denial_says_nothing_of_ours() -> None:
+    """It is told as what the API server says."""
+
+    async def deny(_: Any) -> Any:
+        return status(422, "Invalid", 'admission webhook "policy.example.com" denied the request: no label "team"')
+
+    server = ApiServer()
+    put_daemon_set(server, 1)
+    put_node(server, "node-1")
+    (problem,) = look(server, deny).problems
+    assert problem.startswith('The API server says: admission webhook "policy.example.com" denied')
+
+
 def test_what_the_api_server_refuses_is_told() -> None:
     """A release that is not there, and a right that is missing."""
     (problem,) = look(ApiServer()).problems
