@@ -79,7 +79,7 @@ class Selections:
         self.excluded: dict[int, Excluded] = {}
         self.made: dict[int, Made] = {}
         self.removed: dict[int, int] = {}
-        """Selected cgroups that are gone, with the boot time of that; their last records may still be on their way."""
+        """Cgroups decided about that are gone, with the boot time of that; last records may still be on their way."""
 
     def select(self, request: Saved, time: int, policy_of: Any) -> tuple[Selection, Container | None] | None:
         """Act on a `select`; (selection, how its container was recorded before, None where it was not). None where it
@@ -96,9 +96,7 @@ class Selections:
         self.excluded.pop(cgroup_id, None)
         selection = before or (excluded.before if excluded else None) or self._make(cgroup_id, slot)
         self._choose(selection)
-        made = self.made.get(cgroup_id)
-        if made is not None and made.removed is not None:
-            self.removed[cgroup_id] = made.removed
+        self._note_gone(cgroup_id)
         told = request.get("container")
         told = told if isinstance(told, dict) else {}
         self._describe(selection.container, told)
@@ -117,6 +115,7 @@ class Selections:
         if before is not None or cgroup_id not in self.excluded:
             self.excluded[cgroup_id] = Excluded(time, before)
         self.excluded[cgroup_id].decided = time
+        self._note_gone(cgroup_id)
         if len(self.excluded) > MOST_EXCLUDED:
             del self.excluded[next(iter(self.excluded))]
         return self.chosen.pop(cgroup_id, None)
@@ -152,6 +151,12 @@ class Selections:
             self.made[cgroup_id].removed = time
         if cgroup_id in self.chosen or cgroup_id in self.excluded:
             self.removed[cgroup_id] = time
+
+    def _note_gone(self, cgroup_id: int) -> None:
+        """What is decided about may have been removed already."""
+        made = self.made.get(cgroup_id)
+        if made is not None and made.removed is not None:
+            self.removed[cgroup_id] = made.removed
 
     def forget(self, cgroup_id: int) -> Selection | None:
         """A removed cgroup has been told of; the selection that ends by it."""

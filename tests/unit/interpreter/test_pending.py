@@ -51,6 +51,21 @@ def test_an_exclude_drops_them(feed: Any) -> None:
     assert (sum(feed.interpreter.withheld), feed.interpreter.holding) == (2, None)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_nothing_is_kept_of_an_excluded_container_that_is_gone(feed: Any, late: bool) -> None:
+    """Whether it was excluded before it went or after: on a busy node most are gone before anybody decides."""
+    before = feed.interpreter.snapshot()["selections"]
+    feed.lifecycle(record_cgroup, id=4242)
+    if not late:
+        feed.request("exclude", cgroup_id=4242)
+    feed.lifecycle(record_cgroup, id=4242, removed=True)
+    if late:
+        feed.request("exclude", cgroup_id=4242)
+    feed.time += 2 * SECOND
+    feed.count()
+    assert feed.interpreter.snapshot()["selections"] == before
+
+
 def test_after_a_minute_they_are_lost_and_counted(feed: Any) -> None:
     """Nobody knew the container in time."""
     record(feed, record_open, time=90 * SECOND)
