@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 MOST_PROBES = 16
 """Commands kept of a container: it has three probes and two hooks."""
-MOST_PROBE_BYTES = 1 << 16
-"""A longer command is not kept, and its sessions are execs."""
+MOST_PROBE_BYTES = 1 << 13
+"""Of all commands of a container, which each checkpoint has again; what is beyond is not kept, and its sessions are
+execs."""
 
 
 class Program(NamedTuple):
@@ -26,12 +27,14 @@ class Program(NamedTuple):
 
 def read_probes(told: object) -> tuple[bytes, ...]:
     """The commands of a `select` request as argv stands in memory; what is no command is left out."""
-    found = []
+    found: list[bytes] = []
+    left = MOST_PROBE_BYTES
     for each in told[:MOST_PROBES] if isinstance(told, list) else ():
         if isinstance(each, list) and each and all(isinstance(word, str) and "\0" not in word for word in each):
             argv = b"".join(word.encode("utf-8", "surrogatepass") + b"\0" for word in each)
-            if len(argv) <= MOST_PROBE_BYTES:
+            if len(argv) <= left:
                 found.append(argv)
+                left -= len(argv)
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ import pytest
 from fixtures.journals import SECOND, record_cgroup, record_exec, record_exit, record_fork, record_network, record_open
 
 from podcorder_agent.classes import CLASS_NAMES, EVENT_CLASSES
+from podcorder_agent.control.messages import MESSAGE_LIMIT, encode_message
 from podcorder_agent.interpreter import Event, events
 from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal import FrameKind
@@ -185,6 +186,17 @@ def test_a_session_whose_first_exec_was_lost_is_an_exec(feed: Any) -> None:
     assert [type(each) for each in found] == [events.SessionStart, events.FileOpen]
     enter(feed, b"cat", b"/ready")
     assert {each.process.session.kind for each in feed.all(events.ProcessExec)} == {SessionKind.EXEC}
+
+
+def test_a_nodes_probes_fit_into_a_checkpoint(feed: Any) -> None:
+    """However long pods' authors make them, of a hundred containers: what is too long is not kept."""
+    word = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 1000
+    for number in range(100):
+        probes = [["short"], [f"{number}", *[word] * 3], [f"{number}", *[word] * 30]]
+        feed.select(number + 1, container={"path": "/c", "probes": probes})
+    saved = feed.interpreter.snapshot()
+    assert len(encode_message({"checkpoint": saved})) < MESSAGE_LIMIT
+    assert all("short\0" in each[3] for each in saved["selections"]["chosen"])
 
 
 def test_a_child_that_runs_what_the_kubelet_runs_makes_no_probe(feed: Any) -> None:
