@@ -15,6 +15,7 @@ from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.collections import ConfigCollection
 from podcorder_agent.cluster.copies import LocalCopy
 from podcorder_agent.cluster.credentials import read_credentials
+from podcorder_agent.cluster.excerpts import with_excerpts
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
 from podcorder_agent.cluster.metrics import measure_following
@@ -97,7 +98,7 @@ def follow(options: argparse.Namespace, threads: Threads) -> list[Measure]:
     heartbeat = Heartbeat(api, options.namespace, options.node, identity)
     pod_copy = LocalCopy(options.copies / "pods", follower.tell_pods)
     config_copy = LocalCopy(options.copies / "config", follower.tell_config)
-    pods = Stream(api, PODS, f"spec.nodeName={options.node}", pod_copy.tell)
+    pods = Stream(api, PODS, f"spec.nodeName={options.node}", with_excerpts(pod_copy.tell))
     configs = ConfigCollection(api)
     named = f"metadata.name={options.node}"
     config = Stream(api, configs.path, named, config_copy.tell, find_path=configs.find)

@@ -18,11 +18,10 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.errors import ApiError, Unavailable, make_api_error
+from podcorder_agent.cluster.lists import ListReader
 
 FIELD_MANAGER = "podcorder-agent"
 
-_PAGE = 100
-"""Objects a page: pods have some 10 kB each."""
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 24
 """Bytes: far more than etcd stores of one object."""
@@ -33,14 +32,6 @@ _LONGEST_ASKED = 120.0
 _NO_ANSWER = "no_answer"
 
 Object = dict[str, Any]
-
-
-class Page(NamedTuple):
-    """A part of a list."""
-
-    items: list[Any]
-    resource_version: str
-    """Of the whole list: a watch from here on misses nothing."""
 
 
 class Event(NamedTuple):
@@ -64,16 +55,12 @@ class Api:
         self._timeout = urllib3.Timeout(connect=timeout, read=timeout)
         self._watch_timeout = urllib3.Timeout(connect=timeout, read=silence)
 
-    def list_pages(self, path: str, selector: str) -> Iterator[Page]:
-        """What a field selector selects, as of one moment. Raises Gone when that has become too old on the way."""
-        query = {"fieldSelector": selector, "limit": str(_PAGE)}
-        while True:
-            document = self._ask("GET", path, query)
-            metadata = document.get("metadata") or {}
-            yield Page(document.get("items") or [], str(metadata.get("resourceVersion", "")))
-            if not metadata.get("continue"):
-                return
-            query["continue"] = metadata["continue"]
+    @contextmanager
+    def list(self, path: str, selector: str) -> Iterator[ListReader]:
+        """What a field selector selects, as of one moment. Not in pages: for those the API server would read the pods
+        of all nodes from etcd, where it has those of each node at hand."""
+        with self._request("GET", path, {"fieldSelector": selector}, timeout=self._timeout) as response:
+            yield ListReader(response.stream(_CHUNK))
 
     def watch(
         self, path: str, selector: str, resource_version: str, begun: Callable[[], None] = lambda: None
@@ -158,7 +145,7 @@ class Api:
                     raise _read_error(response)
                 yield response
             finally:
-                # A watch that is left half-way cannot be used again.
+                # What is left half-way, as every watch is, cannot be used again.
                 response.close() if timeout else response.release_conn()
         except ApiError as error:
             self.errors[str(error.status or _NO_ANSWER)] += 1

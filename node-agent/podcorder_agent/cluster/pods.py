@@ -20,14 +20,14 @@ MOST_TEXT = 1024
 """Characters of an argument, an image's name, ...; an argument vector with a longer one is left out."""
 MOST_ARGUMENTS = 64
 
-_MIRROR = "kubernetes.io/config.mirror"
+MIRROR = "kubernetes.io/config.mirror"
 """Of a static pod: the uid by which the kubelet knows it, and its cgroup is called (kubelet's pod config)."""
 _TEMPLATE_HASH = "pod-template-hash"
 _SCHEDULED_JOB = re.compile(r"(?P<name>.+)-(?P<minutes>[0-9]{8,10})")
 _LATEST_START = 7 * 86400
 """Seconds that a CronJob's run is believed to be late; more, and the number in a Job's name means something else."""
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_HOOKS = ("postStart", "preStop")
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+HOOKS = ("postStart", "preStop")
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -100,7 +100,7 @@ def read_pod(raw: dict[str, Any]) -> PodFacts | None:
         namespace,
         name,
         uid,
-        _text(_mapping(metadata, "annotations"), _MIRROR) or uid,
+        _text(_mapping(metadata, "annotations"), MIRROR) or uid,
         tuple(sorted(labels.items())),
         _find_owner(metadata, labels),
         _text(status, "phase") in _ENDED,
@@ -124,8 +124,8 @@ def _read_container(raw: dict[str, Any], kind: ContainerType, status: dict[str, 
 
 def _find_probes(raw: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     variables = {_text(each, "name"): _text(each, "value") for each in _mappings(raw, "env")}
-    probes = [_find_command(_mapping(raw, each)) for each in _PROBES]
-    hooks = [_find_command(_mapping(_mapping(raw, "lifecycle"), each)) for each in _HOOKS]
+    probes = [_find_command(_mapping(raw, each)) for each in PROBES]
+    hooks = [_find_command(_mapping(_mapping(raw, "lifecycle"), each)) for each in HOOKS]
     expanded = [_expand_all(each, variables) for each in probes]
     return tuple(dict.fromkeys(each for each in (*expanded, *hooks) if _is_comparable(each)))
 

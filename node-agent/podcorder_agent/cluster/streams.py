@@ -1,4 +1,4 @@
-"""A part of one collection of the API server, kept in step with: a paged list, then a watch resumed where it ended."""
+"""A part of one collection of the API server, kept in step with: a list, then a watch resumed where it ended."""
 
 from __future__ import annotations
 
@@ -112,16 +112,14 @@ class Stream:
     def _list(self) -> None:
         self._listed = True
         keys: set[Key] = set()
-        version = ""
-        for page in self._api.list_pages(self._path, self._selector):
-            self._hear()
-            for each in page.items:
+        with self._api.list(self._path, self._selector) as listing:
+            for each in listing:
+                self._hear()
                 if (key := self._read_key(each)) is not None:
                     keys.add(key)
                     self._tell(Put(each))
-            version = page.resource_version
         self._tell(Listed(frozenset(keys)))
-        self._version = version
+        self._version = listing.resource_version
         self._mend()
 
     def _watch(self) -> None:
