@@ -23,7 +23,7 @@ from podcorder_agent.interpreter.events import Event, attributes
 from podcorder_agent.interpreter.subjects import Process
 
 OBSERVED = 1_700_000_000_123_456_789
-slow_to_draw = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow_to_draw = settings(suppress_health_check=[HealthCheck.too_slow])
 RESOURCE: dict[str, object] = {"service.name": "podcorder", "host.name": "näme"}
 
 

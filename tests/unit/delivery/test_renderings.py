@@ -19,7 +19,7 @@ from podcorder_agent.interpreter.subjects import Pod, SessionKind
 WORDS = st.binary(min_size=0, max_size=60).map(lambda each: each.replace(b"\0", b""))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(any_events())
 def test_a_line_is_printable(event: Event) -> None:
     """Whatever the event's bytes, its line has no control characters and no line breaks."""
@@ -32,7 +32,7 @@ def test_a_line_is_printable(event: Event) -> None:
     assert renderings.render(event).isprintable()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(WORDS, min_size=1, max_size=20))
 def test_bash_reads_quoted_words_back(words: list[bytes]) -> None:
     """Quoted words are what a shell makes the same bytes of."""

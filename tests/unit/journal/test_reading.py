@@ -108,7 +108,7 @@ def test_a_payload_cannot_pass_for_a_frame(tmp_path: Path) -> None:
         assert reader.rejected >= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=12), st.data())
 def test_damage_is_counted_and_spares_the_rest(sizes: list[int], data: st.DataObject) -> None:
     """Whatever bytes of the frames are changed: every frame untouched is delivered, every touched one counted."""
@@ -144,7 +144,7 @@ def test_damage_is_counted_and_spares_the_rest(sizes: list[int], data: st.DataOb
         assert rejected <= len(frames)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400), st.binary(max_size=400), st.booleans())
 def test_no_bytes_do_any_harm(first: bytes, second: bytes, headed: bool) -> None:
     """Segments of any bytes whatever are read to their end, with no error but the journal's own."""

@@ -105,7 +105,7 @@ class Replica:
             self._cluster.put(key.resource, key.name, {"status": status}, key.namespace)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32), st.integers(5, 40))
 def test_any_order_of_events(seed: int, steps: int) -> None:
     """Late, repeated, lost in re-lists or over restarts: configs and statuses end as a recount of all says."""
@@ -130,7 +130,7 @@ def test_any_order_of_events(seed: int, steps: int) -> None:
     check_settled(cluster, replica)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32))
 def test_each_change(seed: int) -> None:
     """After any one change, all that was touched is all that has to be written."""
@@ -142,7 +142,7 @@ def test_each_change(seed: int) -> None:
         check_settled(cluster, replica)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32))
 def test_full_configs(seed: int) -> None:
     """Where not all fits, configs hold whole policies, as many as fit, and statuses say which are left out."""
