@@ -128,7 +128,7 @@ def test_a_wrong_session_is_refused(contract: ControlPlane, case: dict[str, Any]
 
 @pytest.mark.parametrize("kind", MODELS)
 @given(data=st.data())
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_api_server_and_the_parser_agree(contract: ControlPlane, kind: str, data: st.DataObject) -> None:
     """What one of them accepts the other one does, for specs that are right or almost right."""
     spec = data.draw(almost_specs(cluster=kind.startswith("Cluster")))
