@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from images import wheels
 from images.apt import Apt, find_sources
 from images.builds import Builder
+from images.caches import open_cache
 from images.commands import run
 from images.errors import ImageError
 from images.locks import Lock
@@ -26,7 +23,7 @@ LOCK = Path(__file__).parent / "debian.lock"
 def main() -> int:
     arguments = _parse()
     try:
-        with _cache() as cache:
+        with open_cache("images") as cache:
             if arguments.command == "pin":
                 pin(cache, arguments.sources)
             else:
@@ -62,18 +59,6 @@ def pin(cache: Path, sources: Path) -> None:
         pins += [versions[0] for versions in apt.offered(names).values()]
         times.append(apt.published())
     Lock(max(times), tuple(pins)).write(LOCK)
-
-
-@contextmanager
-def _cache() -> Iterator[Path]:
-    """Where downloads are kept, for one build at a time: $PODCORDER_CACHE, else $XDG_CACHE_HOME/podcorder, else
-    ~/.cache/podcorder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("PODCORDER_CACHE") or base / "podcorder") / "images"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield cache
 
 
 def _parse() -> argparse.Namespace:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import subprocess
 import sys
 import tarfile
@@ -18,6 +16,8 @@ from tempfile import TemporaryDirectory
 from machines import initramfs, kernels, systems
 from machines.archives import Archive
 from machines.kernels import Kernel, UnpackedKernel
+
+from images.caches import open_cache
 
 HERE = Path(__file__).parent
 RECIPE = (*(HERE / f"{each}.py" for each in ("archives", "kernels", "initramfs", "systems")), initramfs.INIT)
@@ -56,7 +56,7 @@ class Machine:
     @classmethod
     def prepare(cls, kernel: Kernel) -> Machine:
         """Make what is not in the cache yet; raises CommandFailed."""
-        with _cache() as cache:
+        with open_cache("machines") as cache:
             own = cache / _digest_recipe()
             archive = Archive(cache, kernel.architecture)
             disk = own / f"system-{kernel.architecture}.ext4"
@@ -133,18 +133,6 @@ def _last_of(console: Path) -> str:
 def _digest_recipe() -> str:
     texts = [each.read_bytes() for each in (*RECIPE, *sorted(systems.REQUIREMENTS.glob("*.txt")))]
     return blake2b(b"\0".join(texts), digest_size=8).hexdigest()
-
-
-@contextmanager
-def _cache() -> Iterator[Path]:
-    """Where machines are kept, for one at a time to make them: $PODCORDER_CACHE, else $XDG_CACHE_HOME/podcorder, else
-    ~/.cache/podcorder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("PODCORDER_CACHE") or base / "podcorder") / "machines"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield cache
 
 
 @contextmanager

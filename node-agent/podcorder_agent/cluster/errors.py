@@ -33,7 +33,7 @@ class Conflict(ApiError):
 
 
 class Gone(ApiError):
-    """410: the resource version or the continue token is too old; list anew."""
+    """410: the resource version is too old; list anew."""
 
 
 class Refused(ApiError):

@@ -39,6 +39,14 @@ def put_node(server: ApiServer, name: str, *, pod: Any = RUNNING, ready: Any = R
     server.put(LEASES.path(f"agent.{name}", namespace="podcorder"), lease)
 
 
+def make_cluster(**node: Any) -> ApiServer:
+    """One that is to have an agent on its only node, and has."""
+    server = ApiServer()
+    put_daemon_set(server, 1)
+    put_node(server, "node-1", **node)
+    return server
+
+
 def look(server: ApiServer, webhook: Answer | None = None, seconds: float = 0) -> Verification:
     """What is found, the webhook denying what it should unless it answers otherwise."""
 
@@ -84,18 +92,14 @@ def test_all_is_well() -> None:
 )
 def test_a_node_that_does_not_record_is_told(node: dict[str, Any], problem: str) -> None:
     """By its name, with what its pod or its agent says."""
-    server = ApiServer()
-    put_daemon_set(server, 1)
-    put_node(server, "node-1", **node)
+    server = make_cluster(**node)
     (found,) = look(server).problems
     assert found.startswith(problem)
 
 
 def test_a_node_without_a_config_is_told() -> None:
     """Then nothing can be reported, and the operator's logs are named."""
-    server = ApiServer()
-    put_daemon_set(server, 1)
-    put_node(server, "node-1")
+    server = make_cluster()
     server.remove(CONFIGS.path("node-1"))
     assert look(server).problems == ("node-1: it has no config; the logs of deployment/podcorder-operator tell why",)
 
@@ -117,9 +121,7 @@ def test_a_silent_webhook_is_told() -> None:
     async def store(_: Any) -> Any:
         return status(201, "", "")
 
-    server = ApiServer()
-    put_daemon_set(server, 1)
-    put_node(server, "node-1")
+    server = make_cluster()
     (problem,) = look(server, store).problems
     assert problem.startswith("The webhook does not answer")
 
@@ -130,9 +132,7 @@ def test_another_webhooks_denial_says_nothing_of_ours() -> None:
     async def deny(_: Any) -> Any:
         return status(422, "Invalid", 'admission webhook "policy.example.com" denied the request: no label "team"')
 
-    server = ApiServer()
-    put_daemon_set(server, 1)
-    put_node(server, "node-1")
+    server = make_cluster()
     (problem,) = look(server, deny).problems
     assert problem.startswith('The API server says: admission webhook "policy.example.com" denied')
 
