@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Everything that depends on how the programs are built. Today one way: clang,
- * CO-RE objects, libbpf. Sources include this and never libbpf's headers.
+ * Everything that depends on how the programs are built. Two ways: clang and
+ * libbpf (CO-RE objects, compiled beforehand), or bcc (compiled on the node).
+ * Sources include this and never libbpf's or bcc's headers.
  */
 #ifndef PODCORDER_COMPAT_BPF_H
 #define PODCORDER_COMPAT_BPF_H
@@ -10,16 +11,11 @@
 #error "Podcorder's BPF programs are compiled by clang 14 or newer: GCC's BPF output lacks the CO-RE relocations they need"
 #endif
 
-#include "kernel.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
-
-/*
- * A function the verifier checks once by itself, not again at every call: loops
- * in it cost their price once. Its arguments may be numbers or map values.
- */
-#define __checked_once __attribute__((noinline))
+#ifdef LOADER_BCC
+#include "compat_bcc.bpf.h"
+#else
+#include "compat_core.bpf.h"
+#endif
 
 #ifdef DEBUG
 #define LICENSE_TEXT "GPL" /* bpf_printk is for GPL programs alone */

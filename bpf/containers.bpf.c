@@ -14,12 +14,7 @@ struct cgroup_scratch {
 	char path[CGROUP_PATH_SIZE];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct cgroup_scratch);
-} cgroup_scratch SEC(".maps");
+MAP(cgroup_scratch, PERCPU_ARRAY, 1, __u32, struct cgroup_scratch);
 
 /* Whether a cgroup is a scope of systemd: of somebody's processes, with no other units in it. */
 static __always_inline bool is_scope(struct cgroup *cgroup, char name[NAME_SIZE])
@@ -137,16 +132,16 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 	return 0;
 }
 
-SEC("tp_btf/cgroup_mkdir")
+PROGRAM("tp_btf/cgroup_mkdir")
 int BPF_PROG(record_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	return record_cgroup(cgroup, path, false);
 }
 
-SEC("tp_btf/cgroup_rmdir")
+PROGRAM("tp_btf/cgroup_rmdir")
 int BPF_PROG(record_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
 	return record_cgroup(cgroup, path, true);
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

@@ -29,7 +29,7 @@ static __always_inline struct file *direct_file_at(struct io_ring_ctx *ring, __u
 {
 	struct io_rsrc_node **nodes, *node = NULL;
 
-	if (!bpf_core_field_exists(ring->file_table.data))
+	if (!HAS_FIELD(io_file_table, data))
 		return NULL;
 	if (index >= BPF_CORE_READ(ring, file_table.data.nr))
 		return NULL;

@@ -19,12 +19,7 @@ struct exec_failed_scratch {
 	__u32 flags; /* RECORD_* */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct exec_failed_scratch);
-} exec_failed_scratch SEC(".maps");
+MAP(exec_failed_scratch, PERCPU_ARRAY, 1, __u32, struct exec_failed_scratch);
 
 /*
  * The n-th pointer of the caller's argv, 0 at its end or where it cannot be
@@ -53,7 +48,7 @@ __checked_once int read_arguments(struct exec_failed_scratch *scratch, __u64 arg
 		return 0;
 	for (i = 0; i <= FAILED_ARGUMENTS; i++) {
 		__u64 pointer = read_pointer(scratch, argv, i, compat);
-		__u32 at = scratch->at;
+		bounded_t at = scratch->at;
 		long length;
 
 		if (!pointer)
@@ -80,14 +75,15 @@ __checked_once int read_arguments(struct exec_failed_scratch *scratch, __u64 arg
 }
 
 /* Tail-called at the exit of execve and execveat. */
-SEC("tp_btf/sys_exit")
+PROGRAM("tp_btf/sys_exit")
 int record_exec_failed(__u64 *ctx)
 {
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];
 	struct exec_failed_scratch *scratch;
 	struct exec_failed_record *record;
 	struct subject subject = {};
-	__u32 zero = 0, size;
+	__u32 zero = 0;
+	bounded_t size;
 	__s64 result = ctx[1];
 	long length;
 	bool compat;
@@ -128,4 +124,4 @@ int record_exec_failed(__u64 *ctx)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

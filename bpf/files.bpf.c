@@ -66,20 +66,20 @@ static __always_inline int record_call(enum open_program program, struct pt_regs
 }
 
 /* Tail-called at the exit of the open calls. */
-SEC("tp_btf/sys_exit")
+PROGRAM("tp_btf/sys_exit")
 int record_open(__u64 *ctx)
 {
 	return record_call(OPEN_SYSCALL, (struct pt_regs *)ctx[0], ctx[1]);
 }
 
 /* What open, creat, openat and openat2 have in common, and nothing else. */
-SEC("fexit/do_sys_openat2")
+PROGRAM("fexit/do_sys_openat2")
 int BPF_PROG(record_named_open, int directory, const char *name, struct open_how *how, long result)
 {
 	return record_call(OPEN_NAMED, current_regs(), result);
 }
 
-SEC("fexit/do_handle_open")
+PROGRAM("fexit/do_handle_open")
 int BPF_PROG(record_handle_open, int mount, void *handle, int asked, long result)
 {
 	return record_call(OPEN_HANDLE, current_regs(), result);
@@ -104,7 +104,7 @@ static __always_inline struct io_open *open_of(struct io_kiocb *request)
 /* The name as the caller holds it: by now the kernel's copy may be freed. */
 static __always_inline const void *name_of(struct io_open *open)
 {
-	if (bpf_core_field_exists(struct filename, uptr))
+	if (HAS_FIELD(filename, uptr))
 		return BPF_CORE_READ(open, filename, uptr);
 	return NULL;
 }
@@ -132,7 +132,7 @@ static __always_inline int record_completion(struct io_kiocb *request)
 		RESULT_UNKNOWN, RECORD_IO_URING);
 }
 
-SEC("tp_btf/io_uring_complete")
+PROGRAM("tp_btf/io_uring_complete")
 int record_io_uring_open(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[1];
@@ -147,7 +147,7 @@ int record_io_uring_open(__u64 *ctx)
  * recorded as it is submitted, by the name asked for. If it then fails, the
  * failure is recorded too.
  */
-SEC("tp_btf/io_uring_submit_req")
+PROGRAM("tp_btf/io_uring_submit_req")
 int record_io_uring_silent_open(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[0];
@@ -163,4 +163,4 @@ int record_io_uring_silent_open(__u64 *ctx)
 				 BPF_CORE_READ(open, how.flags));
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

@@ -24,7 +24,7 @@ static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
 	return number;
 }
 
-SEC("iter/task")
+PROGRAM("iter/task")
 int list_identities(struct bpf_iter__task *ctx)
 {
 	struct task_struct *reader = bpf_get_current_task_btf();
@@ -40,4 +40,4 @@ int list_identities(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The kernel's own structures, only the fields Podcorder touches. Offsets are
- * relocated at load from the running kernel's BTF (CO-RE), so the order here
+ * The kernel's own structures, only the fields Podcorder touches. Where they
+ * are is taken from the running kernel's BTF: at load (CO-RE), or by the
+ * recorder, which writes this file anew for bcc (kernel_header.py: a structure
+ * that begins in the first column, one declaration a line). So the order here
  * does not matter.
  */
 #ifndef PODCORDER_KERNEL_H
@@ -26,20 +28,24 @@ typedef _Bool bool;
 #define MEMFD_MAGIC_TMPFS   0x01021994
 #define MEMFD_MAGIC_HUGETLB 0x958458f6
 
+/* Some kernels do not have this field: HAS_FIELD() is asked before it is read. */
+#define __optional
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-/* Only one of the two exists on a given architecture. */
-struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
+struct pt_regs {
 	unsigned long bx, cx, dx, si, di, r8, r9, r10, orig_ax;
+};
 #elif defined(__TARGET_ARCH_arm64)
+struct pt_regs {
 	unsigned long regs[31];
 	unsigned long orig_x0;
 	int syscallno;
+};
 #else
 #error "Podcorder's programs know x86_64 and arm64"
 #endif
-};
 
 struct thread_info {
 	unsigned long flags;
@@ -201,8 +207,8 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
-	kuid_t loginuid;	/* CONFIG_AUDIT */
-	unsigned int sessionid; /* CONFIG_AUDIT */
+	kuid_t loginuid __optional;	   /* CONFIG_AUDIT */
+	unsigned int sessionid __optional; /* CONFIG_AUDIT */
 };
 
 struct seq_file;
@@ -226,7 +232,7 @@ struct linux_binprm {
 
 struct filename {
 	const char *name;
-	const char *uptr; /* the caller's own pointer */
+	const char *uptr __optional; /* the caller's own pointer */
 };
 
 struct open_how {
@@ -251,16 +257,16 @@ struct io_cqe {
 };
 
 struct io_rsrc_node {
-	unsigned long file_ptr; /* low bits are flags */
+	unsigned long file_ptr __optional; /* low bits are flags */
 };
 
 struct io_rsrc_data {
-	unsigned int nr;
-	struct io_rsrc_node **nodes;
+	unsigned int nr __optional;
+	struct io_rsrc_node **nodes __optional;
 };
 
 struct io_file_table {
-	struct io_rsrc_data data; /* from 6.13 on */
+	struct io_rsrc_data data __optional; /* from 6.13 on */
 };
 
 struct io_ring_ctx {

@@ -130,73 +130,25 @@ enum syscall_handler {
 	HANDLER_NONE = 255,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 * 1024 * 1024);
-} events SEC(".maps");
+RING(events, 8 * 1024 * 1024);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
-} lifecycle SEC(".maps");
+RING(lifecycle, 256 * 1024);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct state);
-} state SEC(".maps");
+MAP(state, ARRAY, 1, __u32, struct state);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct counters);
-} counters SEC(".maps");
+MAP(counters, PERCPU_ARRAY, 1, __u32, struct counters);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SLOT_COUNT);
-	__type(key, __u32);
-	__type(value, struct slot_sides);
-} slots SEC(".maps");
+MAP(slots, ARRAY, SLOT_COUNT, __u32, struct slot_sides);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct selection);
-} cgroups SEC(".maps");
+MAP(cgroups, HASH, 16384, __u64, struct selection);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u32);
-	__type(value, struct session);
-} sessions SEC(".maps");
+MAP(sessions, HASH, 65536, __u32, struct session);
 
 /* By container. Apart from its selection, which the recorder writes: the first root is set once. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct root);
-} roots SEC(".maps");
+MAP(roots, HASH, 16384, __u64, struct root);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, FILTER_ENTRIES);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct path_key);
-	__type(value, __u32);
-} paths SEC(".maps");
+TRIE(paths, FILTER_ENTRIES, struct path_key, __u32);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, FILTER_ENTRIES);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct network_key);
-	__type(value, __u32);
-} networks SEC(".maps");
+TRIE(networks, FILTER_ENTRIES, struct network_key, __u32);
 
 #endif /* PODCORDER_MAPS_BPF_H */

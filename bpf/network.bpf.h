@@ -7,7 +7,6 @@
 #ifndef PODCORDER_NETWORK_BPF_H
 #define PODCORDER_NETWORK_BPF_H
 
-#include <bpf/bpf_endian.h>
 #include "descriptors.bpf.h"
 #include "records.bpf.h"
 
@@ -133,7 +132,7 @@ static __always_inline bool wants_port(const struct subject *subject, __u16 port
 /* The socket's inode number tells it from a later one at the same address; 0: it has no file. */
 static __always_inline __u64 socket_inode(const struct sock *sk)
 {
-	return sk->sk_socket->file->f_inode->i_ino;
+	return READ(sk, sk_socket, file, f_inode, i_ino);
 }
 
 /* The socket of a file, NULL where the file is none. */

@@ -13,12 +13,7 @@ struct multishot {
 	__u64 user_data;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct multishot);
-	__type(value, __u32); /* file_slot */
-} multishots SEC(".maps");
+MAP(multishots, LRU_HASH, 1024, struct multishot, __u32 /* file_slot */);
 
 static __always_inline bool is_tcp(const struct sock *sk)
 {
@@ -83,7 +78,7 @@ static __always_inline __u32 listening_descriptor(struct pt_regs *regs, bool com
 }
 
 /* HANDLER_ACCEPT: tail-called by dispatch_syscall, never attached. */
-SEC("tp_btf/sys_exit")
+PROGRAM("tp_btf/sys_exit")
 int record_accept_call(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -139,12 +134,12 @@ static __always_inline int record_completion(struct io_ring_ctx *ring, struct io
 }
 
 /* Kernels whose completion carries the entry itself: it is all that a multishot request leaves. */
-SEC("tp_btf/io_uring_complete")
+PROGRAM("tp_btf/io_uring_complete")
 int BPF_PROG(record_io_uring_accept, struct io_ring_ctx *ring, struct io_kiocb *request,
 	     struct io_uring_cqe *entry)
 {
-	struct multishot key = {.ring = (__u64)ring, .user_data = entry->user_data};
-	__s32 result = entry->res;
+	struct multishot key = {.ring = (__u64)ring, .user_data = READ(entry, user_data)};
+	__s32 result = READ(entry, res);
 	__u32 *file_slot;
 
 	if (request)
@@ -158,7 +153,7 @@ int BPF_PROG(record_io_uring_accept, struct io_ring_ctx *ring, struct io_kiocb *
 }
 
 /* Kernels before that: one completion, one request. */
-SEC("tp_btf/io_uring_complete")
+PROGRAM("tp_btf/io_uring_complete")
 int record_io_uring_single_accept(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[1];
@@ -166,7 +161,7 @@ int record_io_uring_single_accept(__u64 *ctx)
 	return request ? record_completion((void *)ctx[0], request) : 0;
 }
 
-SEC("tp_btf/io_uring_submit_req")
+PROGRAM("tp_btf/io_uring_submit_req")
 int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
 {
 	struct multishot key = {};
@@ -191,7 +186,7 @@ int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
  * A request that asks for no completion on success would leave no trace: it is
  * recorded as it is submitted. Whether anybody came, and from where, stays unknown.
  */
-SEC("tp_btf/io_uring_submit_req")
+PROGRAM("tp_btf/io_uring_submit_req")
 int BPF_PROG(record_io_uring_silent_accept, struct io_kiocb *request)
 {
 	struct file *file;
@@ -207,4 +202,4 @@ int BPF_PROG(record_io_uring_silent_accept, struct io_kiocb *request)
 	return record_unknown_peer(file, RECORD_IO_URING);
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

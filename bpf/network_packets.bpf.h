@@ -58,7 +58,7 @@ static __always_inline void set_ends4(struct ends *ends, __u32 local, __u32 peer
 /* The addresses of a packet that begins a UDP datagram; false: it is none. */
 static __always_inline bool read_packet(struct ends *ends, struct sk_buff *skb)
 {
-	unsigned char *head = skb->head;
+	unsigned char *head = READ(skb, head);
 	union {
 		struct ipv4_header v4;
 		struct ipv6_header v6;
@@ -68,14 +68,16 @@ static __always_inline bool read_packet(struct ends *ends, struct sk_buff *skb)
 	} udp;
 	long failed;
 
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		failed = bpf_probe_read_kernel(&ip.v4, sizeof(ip.v4), head + skb->network_header);
+	if (READ(skb, protocol) == bpf_htons(ETH_P_IP)) {
+		failed = bpf_probe_read_kernel(&ip.v4, sizeof(ip.v4),
+					       head + READ(skb, network_header));
 		if (failed || ip.v4.protocol != IPPROTO_UDP ||
 		    ip.v4.fragment & bpf_htons(FRAGMENT_OFFSET4))
 			return false;
 		set_ends4(ends, ip.v4.source, ip.v4.destination);
-	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		failed = bpf_probe_read_kernel(&ip.v6, sizeof(ip.v6), head + skb->network_header);
+	} else if (READ(skb, protocol) == bpf_htons(ETH_P_IPV6)) {
+		failed = bpf_probe_read_kernel(&ip.v6, sizeof(ip.v6),
+					       head + READ(skb, network_header));
 		if (failed ||
 		    (ip.v6.next != IPPROTO_UDP &&
 		     (ip.v6.next != NEXTHDR_FRAGMENT || ip.v6.fragment_next != IPPROTO_UDP ||
@@ -85,7 +87,7 @@ static __always_inline bool read_packet(struct ends *ends, struct sk_buff *skb)
 	} else {
 		return false;
 	}
-	if (bpf_probe_read_kernel(&udp, sizeof(udp), head + skb->transport_header))
+	if (bpf_probe_read_kernel(&udp, sizeof(udp), head + READ(skb, transport_header)))
 		return false;
 	ends->local_port = bpf_ntohs(udp.source);
 	ends->peer_port = bpf_ntohs(udp.destination);

@@ -35,20 +35,10 @@ struct connecting {
 	__u64 over;  /* failed inside the call, whose exit has the error */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64); /* struct sock * */
-	__type(value, struct connecting);
-} connecting SEC(".maps");
+MAP(connecting, HASH, 16384, __u64 /* struct sock * */, struct connecting);
 
 /* Failures recorded already, so that the call which reports one does not record it again. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);   /* struct sock * */
-	__type(value, __u64); /* its inode number */
-} failed_connects SEC(".maps");
+MAP(failed_connects, LRU_HASH, 4096, __u64 /* struct sock * */, __u64 /* its inode number */);
 
 static __always_inline void remember_connect(const struct sock *sk)
 {
@@ -93,7 +83,7 @@ static __always_inline bool in_connect(void)
 	struct pt_regs *regs;
 	enum call call;
 
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+	if (!HAS_HELPER(task_pt_regs))
 		return false;
 	regs = (void *)bpf_task_pt_regs(task);
 	call = call_of(regs, compat);
@@ -112,9 +102,9 @@ static __always_inline void end_connect(const struct sock *sk, int state)
 	begun->record.local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	if (state != TCP_ESTABLISHED) {
 		inode = socket_inode(sk);
-		error = sk->sk_err;
+		error = READ(sk, sk_err);
 		/* torn down inside connect(), or else closed or shut down by its owner */
-		if (!error && sk->sk_shutdown != SHUTDOWN_MASK && inode && in_connect()) {
+		if (!error && READ(sk, sk_shutdown) != SHUTDOWN_MASK && inode && in_connect()) {
 			begun->over = true;
 			return;
 		}
@@ -142,10 +132,10 @@ static __always_inline int record_listen(const struct sock *sk)
 	return 0;
 }
 
-SEC("tp_btf/inet_sock_set_state")
+PROGRAM("tp_btf/inet_sock_set_state")
 int BPF_PROG(record_tcp_state, const struct sock *sk, int from, int to)
 {
-	if (sk->sk_protocol != IPPROTO_TCP)
+	if (READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (to == TCP_SYN_SENT)
 		remember_connect(sk);
@@ -237,7 +227,7 @@ static __always_inline int record_connect_end(struct file *file, const void *add
 }
 
 /* HANDLER_CONNECT: tail-called by dispatch_syscall, never attached. */
-SEC("tp_btf/sys_exit")
+PROGRAM("tp_btf/sys_exit")
 int record_connect_call(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -263,7 +253,7 @@ int record_connect_call(__u64 *ctx)
 				  result, compat ? RECORD_COMPAT : 0);
 }
 
-SEC("tp_btf/io_uring_complete")
+PROGRAM("tp_btf/io_uring_complete")
 int record_io_uring_connect(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[1];
@@ -277,4 +267,4 @@ int record_io_uring_connect(__u64 *ctx)
 				  RECORD_IO_URING);
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

@@ -31,28 +31,13 @@ struct datagram {
 };
 
 /* Recorded already. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct datagram);
-	__type(value, __u8);
-} datagrams SEC(".maps");
+MAP(datagrams, LRU_HASH, 32768, struct datagram, __u8);
 
 /* Queued to a device, not recorded yet: until the end of its send. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64); /* struct sock * */
-	__type(value, struct ends);
-} queued_datagrams SEC(".maps");
+MAP(queued_datagrams, LRU_HASH, 4096, __u64 /* struct sock * */, struct ends);
 
 /* The route looked up last on this CPU for a selected task's datagram. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ends);
-} udp_routes SEC(".maps");
+MAP(udp_routes, PERCPU_ARRAY, 1, __u32, struct ends);
 
 static __always_inline bool current_selected(void)
 {
@@ -87,25 +72,25 @@ static __always_inline struct ends *begin_route(__u8 protocol, __be16 local_port
 	return route;
 }
 
-SEC("tp_btf/fib_table_lookup")
+PROGRAM("tp_btf/fib_table_lookup")
 int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
 {
-	struct ends *route = begin_route(flow->__fl_common.flowic_proto, flow->uli.ports.sport,
-					 flow->uli.ports.dport);
+	struct ends *route = begin_route(READ(flow, __fl_common.flowic_proto),
+					 READ(flow, uli.ports.sport), READ(flow, uli.ports.dport));
 
 	if (!route)
 		return 0;
-	set_ends4(route, flow->saddr, flow->daddr);
+	set_ends4(route, READ(flow, saddr), READ(flow, daddr));
 	route->owner = bpf_get_current_pid_tgid();
 	return 0;
 }
 
-SEC("tp_btf/fib6_table_lookup")
+PROGRAM("tp_btf/fib6_table_lookup")
 int BPF_PROG(note_route6, const void *net, const void *result, void *table,
 	     const struct flowi6 *flow)
 {
-	struct ends *route = begin_route(flow->__fl_common.flowic_proto, flow->uli.ports.sport,
-					 flow->uli.ports.dport);
+	struct ends *route = begin_route(READ(flow, __fl_common.flowic_proto),
+					 READ(flow, uli.ports.sport), READ(flow, uli.ports.dport));
 	struct in6_addr local, peer;
 
 	if (!route)
@@ -157,15 +142,16 @@ static __always_inline int record_ends(const struct ends *ends, __u64 inode, __s
  * else 0. */
 static __always_inline __u64 read_queued(struct ends *ends, struct sk_buff *skb)
 {
-	struct sock *sk = skb->sk;
+	struct sock *sk = READ(skb, sk);
 	__u64 inode;
 	__u8 state;
 
 	if (!sk)
 		return 0;
 	/* what stands for a connection request or its end is shorter than a socket */
-	state = sk->__sk_common.skc_state;
-	if ((state != TCP_CLOSE && state != TCP_ESTABLISHED) || sk->sk_protocol != IPPROTO_UDP)
+	state = READ(sk, __sk_common.skc_state);
+	if ((state != TCP_CLOSE && state != TCP_ESTABLISHED) ||
+	    READ(sk, sk_protocol) != IPPROTO_UDP)
 		return 0;
 	if (!current_selected() || !read_packet(ends, skb))
 		return 0;
@@ -176,11 +162,11 @@ static __always_inline __u64 read_queued(struct ends *ends, struct sk_buff *skb)
 	return inode && !recorded(ends, inode, false) ? inode : 0;
 }
 
-SEC("tp_btf/net_dev_queue")
+PROGRAM("tp_btf/net_dev_queue")
 int BPF_PROG(note_queued_datagram, struct sk_buff *skb)
 {
 	struct ends ends = {};
-	__u64 key = (__u64)skb->sk;
+	__u64 key = (__u64)READ(skb, sk);
 
 	ends.owner = read_queued(&ends, skb);
 	if (ends.owner)
@@ -190,7 +176,7 @@ int BPF_PROG(note_queued_datagram, struct sk_buff *skb)
 
 /* Where sock_send_length does not exist (before 6.3): whose task it is and how it ended is less
  * sure. */
-SEC("tp_btf/net_dev_queue")
+PROGRAM("tp_btf/net_dev_queue")
 int BPF_PROG(record_queued_datagram, struct sk_buff *skb)
 {
 	struct ends ends = {};
@@ -213,13 +199,13 @@ static __always_inline bool read_connected(struct ends *ends, const struct sock 
 	return true;
 }
 
-SEC("tp_btf/sock_send_length")
+PROGRAM("tp_btf/sock_send_length")
 int BPF_PROG(record_datagram, struct sock *sk, int result)
 {
 	__u64 key = (__u64)sk, thread, inode;
 	struct ends *known, ends = {};
 
-	if (sk->sk_protocol != IPPROTO_UDP || !current_selected())
+	if (READ(sk, sk_protocol) != IPPROTO_UDP || !current_selected())
 		return 0;
 	inode = socket_inode(sk);
 	known = bpf_map_lookup_elem(&queued_datagrams, &key);
@@ -242,4 +228,4 @@ int BPF_PROG(record_datagram, struct sock *sk, int result)
 	return read_connected(&ends, sk) ? record_ends(&ends, inode, result) : 0;
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

@@ -31,12 +31,7 @@ enum open_program {
 	OPEN_PROGRAM_COUNT,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OPEN_PROGRAM_COUNT);
-	__type(key, __u32);
-	__type(value, struct open_scratch);
-} open_scratch SEC(".maps");
+MAP(open_scratch, PERCPU_ARRAY, OPEN_PROGRAM_COUNT, __u32, struct open_scratch);
 
 static __always_inline struct open_scratch *open_scratch_of(enum open_program program)
 {
@@ -58,10 +53,10 @@ static __always_inline bool wants_access(const struct slot *slot, __u32 open_fla
 }
 
 static __always_inline int submit_open(struct open_scratch *scratch, struct subject *subject,
-				       __u32 class, __u32 length, __u32 flags)
+				       __u32 class, bounded_t length, __u32 flags)
 {
 	struct open_record *record = &scratch->record;
-	__u32 size = sizeof(*record) + length;
+	bounded_t size = sizeof(*record) + length;
 
 	record->path_length = length;
 	if (!begin_record(&record->header, subject, class, size))
@@ -79,7 +74,7 @@ static __always_inline int record_opened(enum open_program program, struct subje
 	struct open_scratch *scratch = open_scratch_of(program);
 	struct open_record *record;
 	struct inode *inode;
-	__u32 start, length;
+	bounded_t start, length;
 
 	if (!scratch)
 		return 0; /* an array with a place for each: cannot fail */
@@ -121,7 +116,7 @@ static __always_inline int record_open_by_name(struct open_scratch *scratch,
 					       __u32 open_flags, __s32 result, __u32 flags)
 {
 	struct open_record *record = &scratch->record;
-	__u32 length = 0;
+	bounded_t length = 0;
 
 	if (!wants_access(subject->slot, open_flags))
 		return 0;

@@ -42,7 +42,7 @@ __checked_once int walk_up(struct path_buffer *buffer, unsigned long start, unsi
 	buffer->start = PATH_SIZE;
 	for (i = 0; i < PATH_COMPONENTS; i++) {
 		struct dentry *parent;
-		__u32 length, at;
+		bounded_t length, at;
 
 		if (dentry == mount_root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
@@ -91,8 +91,8 @@ struct path_front {
 };
 
 /* Make the key that finds a path. */
-__checked_once int fill_key(struct path_buffer *buffer, const struct path_front *path, __u32 length,
-			    __u32 filter)
+__checked_once int fill_key(struct path_buffer *buffer, const struct path_front *path,
+			    bounded_t length, __u32 filter)
 {
 	if (!buffer || !path)
 		return 0;
@@ -108,8 +108,8 @@ __checked_once int fill_key(struct path_buffer *buffer, const struct path_front 
 }
 
 /* Whether the slot wants this path: the longest matching prefix decides. */
-static __always_inline bool wants_path(struct path_buffer *buffer, const char *path, __u32 length,
-				       const struct slot *slot)
+static __always_inline bool wants_path(struct path_buffer *buffer, const char *path,
+				       bounded_t length, const struct slot *slot)
 {
 	__u32 *verdict;
 

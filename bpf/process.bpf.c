@@ -22,12 +22,7 @@ struct exec_scratch {
 
 /* A plain array indexed by CPU: a per-CPU value ends at 32 KiB. The loader sets the number of CPUs.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct exec_scratch);
-} exec_scratch SEC(".maps");
+MAP(exec_scratch, ARRAY, 1, __u32, struct exec_scratch);
 
 /* A process, for good. */
 struct process_key {
@@ -37,12 +32,7 @@ struct process_key {
 };
 
 /* Ends recorded already: of threads that end at the same moment each sees itself as the last. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct process_key);
-	__type(value, __u8);
-} ended_processes SEC(".maps");
+MAP(ended_processes, LRU_HASH, 4096, struct process_key, __u8);
 
 static __always_inline void read_identity(struct exec_record *record, struct task_struct *task)
 {
@@ -52,7 +42,7 @@ static __always_inline void read_identity(struct exec_record *record, struct tas
 	record->egid = BPF_CORE_READ(task, cred, egid.val);
 	record->loginuid = -1;
 	record->audit_session = -1;
-	if (bpf_core_field_exists(task->loginuid)) {
+	if (HAS_FIELD(task_struct, loginuid)) {
 		record->loginuid = BPF_CORE_READ(task, loginuid.val);
 		record->audit_session = BPF_CORE_READ(task, sessionid);
 	}
@@ -85,8 +75,7 @@ static __always_inline void read_executable(struct exec_record *record, struct f
 /* Append what walk_path() found; returns its length. */
 static __always_inline __u16 append_path(struct exec_scratch *scratch)
 {
-	__u32 start = scratch->path.start, at = scratch->at;
-	__u32 length;
+	bounded_t start = scratch->path.start, at = scratch->at, length;
 
 	if (start >= PATH_SIZE || at >= EXEC_TAIL_SIZE)
 		return 0;
@@ -101,7 +90,7 @@ static __always_inline __u16 append_path(struct exec_scratch *scratch)
 
 static __always_inline __u16 append_string(struct exec_scratch *scratch, const char *string)
 {
-	__u32 at = scratch->at;
+	bounded_t at = scratch->at;
 	long length;
 
 	if (at >= EXEC_TAIL_SIZE)
@@ -120,8 +109,8 @@ static __always_inline __u16 append_string(struct exec_scratch *scratch, const c
 static __always_inline __u32 append_argv(struct exec_scratch *scratch, struct task_struct *task)
 {
 	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
-	__u32 length = BPF_CORE_READ(task, mm, arg_end) - start;
-	__u32 at = scratch->at;
+	bounded_t length = (__u32)(BPF_CORE_READ(task, mm, arg_end) - start);
+	bounded_t at = scratch->at;
 
 	scratch->record.argv_total = length;
 	if (length > ARGV_SIZE) {
@@ -138,16 +127,17 @@ static __always_inline __u32 append_argv(struct exec_scratch *scratch, struct ta
 	return length;
 }
 
-SEC("tp_btf/sched_process_exec")
+PROGRAM("tp_btf/sched_process_exec")
 int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), size;
+	__u32 cpu = bpf_get_smp_processor_id();
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 	struct file *file = BPF_CORE_READ(bprm, file);
 	const char *filename, *interp;
 	struct exec_scratch *scratch;
 	struct subject subject = {};
 	struct exec_record *record;
+	bounded_t size;
 
 	begin_session(task);
 	if (!select_current(&subject, CLASS_EXEC))
@@ -195,7 +185,7 @@ int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_bi
 	return 0;
 }
 
-SEC("tp_btf/task_newtask")
+PROGRAM("tp_btf/task_newtask")
 int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 {
 	__u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
@@ -236,13 +226,13 @@ int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 /* True for the first thread that asks. */
 static __always_inline bool ends_first(struct task_struct *task)
 {
-	struct process_key key = {.start = process_start_of(task), .tgid = task->tgid};
+	struct process_key key = {.start = process_start_of(task), .tgid = READ(task, tgid)};
 	__u8 present = 1;
 
 	return bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
 }
 
-SEC("tp_btf/sched_process_exit")
+PROGRAM("tp_btf/sched_process_exit")
 int BPF_PROG(record_exit, struct task_struct *task)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
@@ -264,4 +254,4 @@ int BPF_PROG(record_exit, struct task_struct *task)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

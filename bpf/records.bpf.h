@@ -9,7 +9,7 @@
 
 /* Available bytes at which the recorder is woken; below, it polls. The loader sets a quarter of the
  * ring. */
-const volatile __u64 wakeup_bytes = 2 * 1024 * 1024;
+KNOB(__u64, wakeup_bytes, 2 * 1024 * 1024);
 
 static __always_inline struct counters *counters_here(void)
 {
@@ -86,12 +86,12 @@ _Static_assert(SESSION_OWN << 6 == RECORD_OWN, "see flags_of()");
 static __always_inline void fill_identity(struct record_header *header, struct task_struct *task)
 {
 	header->process_start = process_start_of(task);
-	header->pid = task->pid;
-	header->tgid = task->tgid;
-	header->ppid = task->real_parent->tgid;
-	header->uid = task->cred->uid.val;
-	header->gid = task->cred->gid.val;
-	__builtin_memcpy(header->comm, task->comm, sizeof(header->comm));
+	header->pid = READ(task, pid);
+	header->tgid = READ(task, tgid);
+	header->ppid = READ(task, real_parent, tgid);
+	header->uid = READ(task, cred, uid.val);
+	header->gid = READ(task, cred, gid.val);
+	READ_ARRAY(header->comm, task, comm);
 }
 
 /* Which record it is. */
@@ -234,7 +234,7 @@ static __always_inline __u64 wakeup_flags(const struct record_header *header, __
 }
 
 /* Hand a record begun with begin_record() to the event ring. */
-static __always_inline void submit_record(struct record_header *header, __u32 size)
+static __always_inline void submit_record(struct record_header *header, bounded_t size)
 {
 	if (bpf_ringbuf_output(&events, header, size, wakeup_flags(header, size)))
 		count_lost(counters_here(), header->class, LOSS_RING_FULL);

@@ -19,7 +19,7 @@ struct subject {
 
 static __always_inline __u64 process_start_of(struct task_struct *task)
 {
-	return task->group_leader->start_boottime;
+	return READ(task, group_leader, start_boottime);
 }
 
 /* The selection of a cgroup if it is being recorded now. */
@@ -142,7 +142,7 @@ static __always_inline struct session *known_session(struct task_struct *task,
 						     const struct selection *selection)
 {
 	__u64 start = process_start_of(task);
-	__u32 tgid = task->tgid;
+	__u32 tgid = READ(task, tgid);
 	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
 
 	if (session &&
@@ -157,7 +157,7 @@ static __always_inline struct session *session_of(struct task_struct *task,
 						  struct selection *selection)
 {
 	struct session *session = known_session(task, selection);
-	__u32 tgid = task->tgid;
+	__u32 tgid = READ(task, tgid);
 
 	if (!session) {
 		place_session(selection);
@@ -199,10 +199,10 @@ static __always_inline void begin_session(struct task_struct *task)
 							  session_of(task, selection);
 	if (!session || !(session->flags & SESSION_ENTERING) || still_outside(task))
 		return;
-	session->session_root = task->tgid;
+	session->session_root = READ(task, tgid);
 	session->session_start = bpf_ktime_get_boot_ns();
 	session->flags &= ~SESSION_ENTERING;
-	session->flags |= claim_own(selection, process_start_of(task), task->tgid, false);
+	session->flags |= claim_own(selection, process_start_of(task), READ(task, tgid), false);
 }
 
 /* A slot as it is now; NULL only for a number that is none. */

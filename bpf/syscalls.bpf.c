@@ -6,12 +6,7 @@
  */
 #include "syscalls.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, HANDLER_COUNT);
-	__type(key, __u32);
-	__type(value, __u32);
-} syscall_handlers SEC(".maps");
+MAP(syscall_handlers, PROG_ARRAY, HANDLER_COUNT, __u32, __u32);
 
 static __always_inline __u32 handler_of(enum call call, struct pt_regs *regs)
 {
@@ -42,16 +37,16 @@ static __always_inline __u32 handler_of(enum call call, struct pt_regs *regs)
 	}
 }
 
-SEC("tp_btf/sys_exit")
+PROGRAM("tp_btf/sys_exit")
 int dispatch_syscall(__u64 *ctx)
 {
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];
 	__u32 handler;
 	bool compat;
 #if defined(__TARGET_ARCH_x86)
-	__u32 number = regs->orig_ax; /* a BTF pointer: no helper call on this hottest path */
+	__u32 number = READ(regs, orig_ax); /* a BTF pointer: no helper call on this hottest path */
 #else
-	__u32 number = regs->syscallno;
+	__u32 number = READ(regs, syscallno);
 #endif
 
 	if (!may_concern(number))
@@ -63,4 +58,4 @@ int dispatch_syscall(__u64 *ctx)
 	return 0; /* not wanted by any capability that is on */
 }
 
-char LICENSE[] SEC("license") = LICENSE_TEXT;
+DECLARE_LICENSE;

@@ -33,9 +33,9 @@ enum call {
 static __always_inline bool is_compat(struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)
-	return task->thread_info.status & TS_COMPAT;
+	return READ(task, thread_info.status) & TS_COMPAT;
 #else
-	return task->thread_info.flags & (1UL << TIF_32BIT);
+	return READ(task, thread_info.flags) & (1UL << TIF_32BIT);
 #endif
 }
 

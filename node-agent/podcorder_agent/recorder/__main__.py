@@ -15,6 +15,7 @@ from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import Limits, Writer
 from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
+from podcorder_agent.recorder.choice import LOADERS, choose_loader
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, find_maps, make_skipped_map
 from podcorder_agent.recorder.loaders import CoreLoader
@@ -47,6 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--node", default=os.uname().nodename, help="name of this machine (default: %(default)s)")
     parser.add_argument("--exporter-uid", type=int, help="a uid that may use the control socket, besides root")
     parser.add_argument("--exporter-gid", type=int, help="the group that may read the journal")
+    parser.add_argument("--loader", choices=LOADERS, default="auto", help="what makes programs (default: %(default)s)")
     parser.add_argument("--objects", type=Path, help="directory of compiled BPF objects (default: the package's)")
     defaults = Limits()
     parser.add_argument("--journal-bytes", type=int, default=defaults.journal_bytes, help="the journal's cap")
@@ -62,21 +64,26 @@ def record(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: signals.append(received))
     require_privileges()
+    choice = choose_loader(options.loader, options.objects)
+    loader = choice.loader
     pins = Pins(options.pins.absolute())
     pins.prepare()
     if options.exporter_gid is not None:
         join_group(options.exporter_gid)
     drop_privileges()
     install_filter()
-    found = find_maps(pins)
+    found = find_maps(pins) if pins.loader == loader.name else None
     resumed = found is not None
     poller = select.epoll()
     try:
-        loader = CoreLoader(options.objects)
         identities = Identities(loader)
         recorder = begin(options, pins, found, loader, identities)
         server = listen(options, poller)
-        recorder.note("resumed" if resumed else "started", capabilities=recorder.attachments.states)
+        recorder.note(
+            "resumed" if resumed else "started",
+            capabilities=recorder.attachments.states,
+            loader=choice.described(),
+        )
     except PodcorderError:
         if not resumed:
             pins.remove()
@@ -84,6 +91,7 @@ def record(options: argparse.Namespace) -> None:
     greeting = {"boot_id": read_boot_id(), "generation": recorder.generation, "node": options.node}
     handler = RequestHandler(recorder, cgroup2_mount(), identities, greeting)
     ready = {"ready": True, "resumed": resumed, **greeting, "capabilities": recorder.attachments.states}
+    ready["loader"] = choice.described()
     print(json.dumps(ready), flush=True)
     try:
         serve(recorder, server, handler, poller, signals)
@@ -116,6 +124,7 @@ def begin(
 def make_maps(options: argparse.Namespace, pins: Pins, loader: CoreLoader, generation: int) -> KernelMaps:
     """In place of whatever is pinned."""
     pins.clear()
+    pins.loader = loader.name
     loader.make_maps(pins, options.ring_size)
     make_skipped_map(pins)
     maps = KernelMaps(pins)

@@ -57,3 +57,13 @@ class SocketUnusable(PodcorderError):
     """The control socket could not be made."""
 
     exit_code = 17
+
+
+class BccMissing(PodcorderError):
+    """bcc is not installed, or another module is found under its name."""
+
+    exit_code = 38
+
+
+class CompilationFailed(PodcorderError):
+    """The node's compiler cannot make a program for this kernel; never ends a recorder."""

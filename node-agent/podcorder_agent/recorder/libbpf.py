@@ -41,6 +41,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
     "bpf_object__next_program": (c_void_p, [c_void_p, c_void_p]),
     "bpf_object__btf": (c_void_p, [c_void_p]),
+    "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__type": (c_int, [c_void_p]),
     "bpf_map__name": (c_char_p, [c_void_p]),
     "bpf_map__is_internal": (c_bool, [c_void_p]),
@@ -57,6 +58,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_link__fd": (c_int, [c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_iter_create": (c_int, [c_int]),
+    "bpf_prog_load": (c_int, [c_int, c_char_p, c_char_p, c_char_p, c_size_t, c_void_p]),
+    "bpf_raw_tracepoint_open": (c_int, [c_char_p, c_int]),
     "bpf_obj_get": (c_int, [c_char_p]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, POINTER(c_uint32)]),
     "bpf_obj_pin": (c_int, [c_int, c_char_p]),
@@ -132,12 +135,12 @@ def explanation(default: str) -> str:
     for mark in ("failed to attach", "failed to auto-attach", "load failed", "failed", "error"):
         for line in reversed(lines):
             if mark in line and "failed to load object" not in line:
-                verifier = _verifier_line(lines)
+                verifier = verifier_line(lines)
                 return f"{line} ({verifier})" if mark == "load failed" and verifier else line
     return default
 
 
-def _verifier_line(lines: list[str]) -> str:
+def verifier_line(lines: list[str]) -> str:
     """The verifier's own last word: it stands before its line of statistics."""
     for line, following in zip(reversed(lines[:-1]), reversed(lines[1:]), strict=True):
         if following.startswith("processed ") and "insns" in following:
@@ -206,6 +209,11 @@ class ObjectMap:
         self.name: str = library().bpf_map__name(handle).decode()
         self.type: int = library().bpf_map__type(handle)
         self.internal: bool = library().bpf_map__is_internal(handle)
+
+    @property
+    def fd(self) -> int:
+        """Once it is loaded; the object's own."""
+        return _check(library().bpf_map__fd(self._handle), f"map {self.name}")
 
     def set_max_entries(self, count: int) -> None:
         _check(library().bpf_map__set_max_entries(self._handle, count), f"size of {self.name}")
@@ -333,6 +341,11 @@ class Map:
 def open_pinned(path: Path) -> int:
     """A descriptor of whatever is pinned at `path`; raises OSError."""
     return _check(library().bpf_obj_get(os.fsencode(path)), str(path))
+
+
+def pin(fd: int, path: Path) -> None:
+    """Pin whatever the descriptor is of; raises OSError."""
+    _check(library().bpf_obj_pin(fd, os.fsencode(path)), f"pin {path}")
 
 
 def make_array(path: Path, name: str, value_size: int) -> None:

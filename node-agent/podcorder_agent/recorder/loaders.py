@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -44,8 +46,33 @@ class Loader(Protocol):
         """Load and attach a rung with maps of its own, then let go of it; raises RungRefused."""
 
 
+class LoadedProgram(Protocol):
+    """A program that the verifier took."""
+
+    @property
+    def fd(self) -> int: ...
+
+    def pin(self, path: Path) -> None:
+        """Raises OSError."""
+
+    def attach(self) -> AttachedProgram:
+        """Raises OSError."""
+
+
+class AttachedProgram(Protocol):
+    """A link."""
+
+    def pin(self, path: Path) -> None:
+        """Raises OSError."""
+
+    def close(self) -> None:
+        """Detach it, unless it is pinned."""
+
+
 class CoreLoader:
     """Objects compiled beforehand, adapted to the running kernel by its BTF (CO-RE)."""
+
+    name = "core"
 
     def __init__(self, objects: Path | None = None) -> None:
         self._objects = objects or OBJECTS / ARCHITECTURES.get(os.uname().machine, os.uname().machine)
@@ -53,7 +80,7 @@ class CoreLoader:
     def make_maps(self, pins: Pins, ring_bytes: int) -> None:
         try:
             with self._open(MAPS_OBJECT) as opened:
-                _prepare(opened, set(), pins, ring_bytes)
+                prepare(opened, set(), pins, ring_bytes)
                 opened.load()
         except OSError as error:
             reason = libbpf.explanation(str(error))
@@ -77,10 +104,7 @@ class CoreLoader:
             raise
 
     def _attach(self, rung: Rung, pins: Pins, ring_bytes: int, links: Path, programs: Path) -> None:
-        with self._open(rung.object) as opened:
-            _prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes)
-            _load(opened, rung)
-            by_name = {program.name: program for program in opened.programs()}
+        with self._loaded(rung, pins, ring_bytes) as by_name:
             for name in rung.programs:
                 by_name[name].pin(programs / name)
                 link = by_name[name].attach()
@@ -107,14 +131,23 @@ class CoreLoader:
 
     def try_rung(self, rung: Rung) -> None:
         try:
-            with self._open(rung.object) as opened:
-                _prepare(opened, rung.programs.keys() | rung.handlers.values(), None, _TRIAL_RING_BYTES)
-                _load(opened, rung)
-                attached = [program.attach() for program in opened.programs() if program.name in rung.programs]
+            with self._loaded(rung, None, _TRIAL_RING_BYTES) as by_name:
+                attached = [by_name[name].attach() for name in rung.programs]
                 for link in attached:
                     link.close()
         except OSError as error:
             raise RungRefused(libbpf.explanation(str(error))) from None
+
+    @contextmanager
+    def _loaded(self, rung: Rung, pins: Pins | None, ring_bytes: int) -> Iterator[Mapping[str, LoadedProgram]]:
+        """A rung's programs by name, with the maps that are pinned or with maps of their own; raises OSError."""
+        with self._open(rung.object) as opened:
+            prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes)
+            opened.load()
+            refusal = preemption_refusal() if rung.preemptible else ""
+            if refusal:
+                raise RungRefused(refusal)
+            yield {program.name: program for program in opened.programs()}
 
     def _open(self, name: str) -> libbpf.Object:
         libbpf.log.clear()
@@ -124,15 +157,7 @@ class CoreLoader:
         return libbpf.Object(path)
 
 
-def _load(opened: libbpf.Object, rung: Rung) -> None:
-    """Raises OSError, or RungRefused where its programs would load but not be reliable."""
-    opened.load()
-    refusal = preemption_refusal() if rung.preemptible else ""
-    if refusal:
-        raise RungRefused(refusal)
-
-
-def _prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int) -> None:
+def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int) -> None:
     """Before the load: which programs, where the maps are pinned, the size of the ring; raises RungRefused."""
     unknown = programs - {program.name for program in opened.programs()}
     if unknown:
@@ -146,4 +171,9 @@ def _prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_
             each.set_max_entries(libbpf.possible_cpus())
         if pins is not None and not each.internal:
             each.set_pin_path(pins.maps / each.name)
-    opened.set_known_constants({"wakeup_bytes": (ring_bytes // 4).to_bytes(8, "little")})
+    opened.set_known_constants({name: value.to_bytes(8, "little") for name, value in constants(ring_bytes).items()})
+
+
+def constants(ring_bytes: int) -> dict[str, int]:
+    """What the programs are told for good: each KNOB() of the sources."""
+    return {"wakeup_bytes": ring_bytes // 4}

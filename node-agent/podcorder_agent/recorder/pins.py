@@ -1,7 +1,7 @@
 """The recorder's directory in a bpffs: what is pinned outlives the recorder.
 
-`maps/NAME`, `links/CAPABILITY/RUNG/PROGRAM` (unlinking one detaches its program), `programs/CAPABILITY/RUNG/PROGRAM`
-(for their counts of skipped runs). bpffs allows no dots in names.
+`loader/NAME` (which one's they are), `maps/NAME`, `links/CAPABILITY/RUNG/PROGRAM` (unlinking one detaches its
+program), `programs/CAPABILITY/RUNG/PROGRAM` (for their counts of skipped runs). bpffs allows no dots in names.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Pins:
         self.maps = directory / "maps"
         self.links = directory / "links"
         self.programs = directory / "programs"
+        self._loader = directory / "loader"
         self._lock = -1
 
     def prepare(self) -> None:
@@ -33,7 +34,7 @@ class Pins:
         try:
             self.directory.mkdir(mode=0o700, exist_ok=True)
             self.lock()
-            for each in (self.maps, self.links, self.programs):
+            for each in (self.maps, self.links, self.programs, self._loader):
                 each.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             self.close()
@@ -57,6 +58,15 @@ class Pins:
             os.close(self._lock)
             self._lock = -1
 
+    @property
+    def loader(self) -> str:
+        """Name of the loader whose programs are pinned; empty: nothing is."""
+        return next(iter(_names(self._loader)), "")
+
+    @loader.setter
+    def loader(self, name: str) -> None:
+        (self._loader / name).mkdir(mode=0o700)
+
     def attached(self) -> dict[tuple[str, str], set[str]]:
         """Programs whose links are pinned, by capability and rung."""
         found: dict[tuple[str, str], set[str]] = {}
@@ -67,7 +77,7 @@ class Pins:
 
     def clear(self) -> None:
         """Unpin everything, links first."""
-        for each in (self.links, self.programs, self.maps):
+        for each in (self.links, self.programs, self.maps, self._loader):
             remove_tree(each)
             each.mkdir(mode=0o700)
 

@@ -1,0 +1,1 @@
+"""Programs compiled on the node by bcc, instead of objects compiled beforehand."""

@@ -1,0 +1,66 @@
+"""What the short-lived child does: sources to instructions, with the running kernel's types and no kernel headers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TypedDict
+
+from podcorder_agent.recorder.bcc.kernel_header import place_fields
+from podcorder_agent.recorder.bcc.kernel_types import VOID, KernelTypes
+from podcorder_agent.recorder.bcc.library import import_bcc
+from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS, PREFIX, Hook, MadeMap, read_hooks, write_main, write_maps
+from podcorder_agent.recorder.errors import CompilationFailed
+
+_TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
+_HELPERS = ("task_pt_regs",)
+"""Those that a source asks for by HAS_HELPER()."""
+
+
+class Request(TypedDict):
+    """One object's programs."""
+
+    sources: str
+    object: str
+    programs: list[str]
+    maps: dict[str, MadeMap]
+    constants: dict[str, int]
+
+
+def compile_programs(request: Request) -> dict[str, bytes]:
+    """Instructions by program; raises CompilationFailed, BtfMissing, BccMissing."""
+    sources = Path(request["sources"])
+    types = KernelTypes()
+    hooks = read_hooks(sources / f"{request['object']}.bpf.c")
+    for name in request["programs"]:
+        _check_arguments(hooks[name], types)
+    helpers = {f"HAS_HELPER_{name}": int(types.has_helper(name)) for name in _HELPERS}
+    flags = ["-DLOADER_BCC", "-Wno-int-conversion", f"-D__TARGET_ARCH_{_TARGETS[os.uname().machine]}", f"-I{sources}"]
+    flags += [f"-D{name}={value}" for name, value in helpers.items()]
+    with tempfile.TemporaryDirectory(prefix="podcorder-bcc-") as directory:
+        headers = KERNEL_STUBS | {
+            "podcorder/kernel.h": place_fields((sources / "kernel.h").read_text(), types),
+            "podcorder/maps.h": write_maps(request["maps"], request["constants"]),
+        }
+        for name, text in headers.items():
+            path = Path(directory, "include", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        os.environ["BCC_KERNEL_SOURCE"] = directory
+        module = import_bcc()
+        try:
+            compiled = module.BPF(text=write_main(request["object"], request["programs"]), cflags=flags)
+        except Exception:  # bcc raises nothing more exact, and prints why
+            raise CompilationFailed(f"bcc cannot compile {request['object']}.bpf.c") from None
+        return {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}
+
+
+def _check_arguments(hook: Hook, types: KernelTypes) -> None:
+    """A raw tracepoint's arguments are bare numbers to the verifier: what they point to is looked at here."""
+    given = types.pointees(hook.target)
+    if given is None:
+        raise CompilationFailed(f"this kernel has no tracepoint {hook.target}")
+    for wanted, found in zip(hook.pointees, [*given, *[""] * len(hook.pointees)], strict=False):
+        if wanted and found not in (wanted, VOID):
+            raise CompilationFailed(f"the tracepoint {hook.target} hands over no struct {wanted} here")

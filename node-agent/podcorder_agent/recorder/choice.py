@@ -1,0 +1,33 @@
+"""Which loader a recorder works with, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from podcorder_agent.recorder.bcc.library import find_bcc
+from podcorder_agent.recorder.bcc.loader import BccLoader
+from podcorder_agent.recorder.loaders import CoreLoader
+
+LOADERS = ("auto", "core", "bcc")
+"""What --loader takes."""
+
+
+class Choice(NamedTuple):
+    """A loader and the reason for it, as notes and `doctor` show it."""
+
+    loader: CoreLoader
+    reason: str
+
+    def described(self) -> dict[str, str]:
+        return {"name": self.loader.name, "reason": self.reason}
+
+
+def choose_loader(wanted: str, objects: Path | None = None) -> Choice:
+    """`auto`: the objects compiled beforehand; raises BccMissing where bcc is asked for and is not there."""
+    if wanted == "bcc":
+        find_bcc()
+        return Choice(BccLoader(objects), "asked for")
+    if wanted == "core":
+        return Choice(CoreLoader(objects), "asked for")
+    return Choice(CoreLoader(objects), "the kernel describes its types (BTF)")
