@@ -10,15 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := build/stamps
 PYTEST_ARGS ?=
+LOADER ?= core
 CMD ?=
 NODES ?= 1
 
-# clang and llvm compile the programs, bpftool looks at them, gcc with its 32-bit half makes the workloads of the tests,
-# bpftrace is what the benchmark compares with, runc and containerd start the containers that tests record from a busybox,
-# iproute2 gives the network tests a loopback of their own, etcd and those after it are what a cluster takes beside
-# Kubernetes, the last line is what makes and boots virtual machines.
-PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 bpftool gcc gcc-multilib libc6-dev-i386 \
-	liburing-dev bpftrace runc containerd busybox-static iproute2 \
+# clang and llvm compile the programs, python3-bpfcc does so on the node, bpftool looks at them, gcc with its 32-bit half
+# makes the workloads of the tests, bpftrace is what the benchmark compares with, runc and containerd start the containers
+# that tests record from a busybox, iproute2 gives the network tests a loopback of their own, etcd and those after it are
+# what a cluster takes beside Kubernetes, the last line is what makes and boots virtual machines.
+PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 python3-bpfcc bpftool gcc gcc-multilib \
+	libc6-dev-i386 liburing-dev bpftrace runc containerd busybox-static iproute2 \
 	etcd-server openssl containernetworking-plugins iptables procps \
 	qemu-system-x86 cpio e2fsprogs
 
@@ -73,8 +74,8 @@ test-unit: setup ## Run the tests that need no root
 		--ignore=tests/cluster --ignore=tests/machines $(PYTEST_ARGS)
 
 .PHONY: test-system
-test-system: setup root ## Run the tests on the real kernel (as root)
-	@$(BIN)/python -m pytest tests/bpf tests/system $(PYTEST_ARGS)
+test-system: setup root ## Run the tests on the real kernel, or LOADER=bcc (as root)
+	@PODCORDER_TEST_LOADER=$(LOADER) $(BIN)/python -m pytest tests/bpf tests/system $(PYTEST_ARGS)
 
 .PHONY: test-collector
 test-collector: setup collector ## Run the tests against a real OpenTelemetry collector

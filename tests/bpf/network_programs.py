@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fixtures.recordings import Cgroup, mount_bpffs
+from fixtures.recordings import LOADER, Cgroup, mount_bpffs
 
 from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder.attachments import Attachments
+from podcorder_agent.recorder.choice import choose_loader
 from podcorder_agent.recorder.classes import NUMBERS
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
 from podcorder_agent.recorder.ladders import Capability, Rung
-from podcorder_agent.recorder.loaders import CoreLoader
 from podcorder_agent.recorder.pins import Pins
 from podcorder_agent.recorder.rings import Ring
 
@@ -121,7 +121,7 @@ class NetworkPrograms:
         name = f"podcorder-network-{uuid.uuid4().hex[:8]}"
         self.pins = Pins(Path("/sys/fs/bpf") / name)
         self.pins.prepare()
-        loader = CoreLoader()
+        loader = choose_loader(LOADER).loader
         loader.make_maps(self.pins, ring_bytes)
         make_skipped_map(self.pins)
         self.maps = KernelMaps(self.pins)

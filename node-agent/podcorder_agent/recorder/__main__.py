@@ -50,6 +50,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--exporter-gid", type=int, help="the group that may read the journal")
     parser.add_argument("--loader", choices=LOADERS, default="auto", help="what makes programs (default: %(default)s)")
     parser.add_argument("--objects", type=Path, help="directory of compiled BPF objects (default: the package's)")
+    parser.add_argument("--sources", type=Path, help="directory of BPF sources, for bcc (default: the package's)")
     defaults = Limits()
     parser.add_argument("--journal-bytes", type=int, default=defaults.journal_bytes, help="the journal's cap")
     parser.add_argument("--kept-bytes", type=int, default=defaults.kept_bytes, help="delivered segments kept, bytes")
@@ -64,7 +65,7 @@ def record(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: signals.append(received))
     require_privileges()
-    choice = choose_loader(options.loader, options.objects)
+    choice = choose_loader(options.loader, options.objects, options.sources)
     loader = choice.loader
     pins = Pins(options.pins.absolute())
     pins.prepare()

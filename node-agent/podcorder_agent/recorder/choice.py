@@ -23,11 +23,14 @@ class Choice(NamedTuple):
         return {"name": self.loader.name, "reason": self.reason}
 
 
-def choose_loader(wanted: str, objects: Path | None = None) -> Choice:
-    """`auto`: the objects compiled beforehand; raises BccMissing where bcc is asked for and is not there."""
+def choose_loader(wanted: str, objects: Path | None = None, sources: Path | None = None) -> Choice:
+    """`auto`: the objects compiled beforehand. Raises BccMissing where bcc is asked for and is not there.
+
+    `objects` and `sources` are directories in place of the package's own.
+    """
     if wanted == "bcc":
         find_bcc()
-        return Choice(BccLoader(objects), "asked for")
+        return Choice(BccLoader(objects, sources), "asked for")
     if wanted == "core":
         return Choice(CoreLoader(objects), "asked for")
     return Choice(CoreLoader(objects), "the kernel describes its types (BTF)")

@@ -27,9 +27,9 @@ class BccLoader(CoreLoader):
 
     name = "bcc"
 
-    def __init__(self, objects: Path | None = None, sources: Path = SOURCES) -> None:
+    def __init__(self, objects: Path | None = None, sources: Path | None = None) -> None:
         super().__init__(objects)
-        self._sources = sources
+        self._sources = (sources or SOURCES).absolute()
 
     @contextmanager
     def _loaded(self, rung: Rung, pins: Pins | None, ring_bytes: int) -> Iterator[Mapping[str, LoadedProgram]]:

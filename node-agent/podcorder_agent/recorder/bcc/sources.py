@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-SOURCES = Path(__file__).parents[4] / "bpf"
+SOURCES = Path(__file__).parents[1] / "sources"
+"""Copies of bpf/, made with the objects."""
 PREFIX = "run_"
 """Of the function that bcc sees for a program: of those in files that are included it takes none."""
 
