@@ -13,6 +13,12 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+/* Where /proc/kallsyms hides its addresses, bcc takes the kernel for one that lacks these. */
+#undef bpf_probe_read_kernel
+#undef bpf_probe_read_kernel_str
+#undef bpf_probe_read_user
+#undef bpf_probe_read_user_str
+
 #include <podcorder/kernel.h>
 #include <podcorder/maps.h>
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fixtures.recordings import Recording
+from fixtures.recordings import LOADER, Recording
 
 from podcorder_agent.recorder.ladders import LADDERS
 
@@ -18,7 +18,16 @@ Record = Callable[..., Recording]
 
 
 def probe(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    command = [sys.executable, "-m", "podcorder_agent.recorder.probes", "--json", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "podcorder_agent.recorder.probes",
+        "--json",
+        "--loader",
+        LOADER,
+        *map(str, arguments),
+    ]
+    command += map(str, arguments)
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == code, done.stderr
     return dict(json.loads(done.stdout)) if done.stdout else {"error": done.stderr}

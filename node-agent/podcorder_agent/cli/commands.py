@@ -26,6 +26,7 @@ from podcorder_agent.delivery.file import FileTransport
 from podcorder_agent.delivery.settings import FILE, read_settings
 from podcorder_agent.delivery.tls import TlsFiles
 from podcorder_agent.errors import PodcorderError
+from podcorder_agent.loaders import LOADERS
 from podcorder_agent.policies import EVERYTHING, load, without_effect
 from podcorder_crds import SessionKind
 
@@ -60,6 +61,13 @@ def ring_size(text: str) -> int:
     return size
 
 
+loader_option = click.option(
+    "--loader",
+    type=click.Choice(LOADERS),
+    default="auto",
+    show_default=True,
+    help="Programs from objects compiled beforehand (core), or compiled here by bcc.",
+)
 output_option = click.option(
     "--output",
     type=click.Choice(["table", "json"]),
@@ -163,6 +171,7 @@ def podcorder() -> None:
 @click.option(
     "--ring-size", type=Text("size", ring_size), metavar="BYTES", help="Size of the kernel's ring, such as 8M."
 )
+@loader_option
 @output_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def record(
@@ -170,6 +179,7 @@ def record(
     journal: Path | None,
     otlp: str | None,
     ring_size: int | None,
+    loader: str,
     output: str,
     command: tuple[str, ...],
 ) -> int:
@@ -199,7 +209,7 @@ def record(
         sources.RECORDINGS.mkdir(mode=0o711, parents=True, exist_ok=True)
         journal = sources.RECORDINGS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     target = prepare_target(otlp, journal)
-    order = recordings.Order(chosen, journal, target, ring_size, command)
+    order = recordings.Order(chosen, journal, target, ring_size, loader, command)
     try:
         outcome = recordings.Recording(order, say, style_of(sys.stderr)).run()
     except Unstartable as error:
@@ -349,13 +359,14 @@ def find_session(timeline: Timeline, identity: str) -> Session:
 
 @podcorder.command()
 @click.option("--clean", is_flag=True, help="Remove what recordings that were killed left behind.")
+@loader_option
 @output_option
-def doctor(clean: bool, output: str) -> None:
+def doctor(clean: bool, loader: str, output: str) -> None:
     """Say what this machine can record, and how to mend the rest.
 
     Each rung of each capability is loaded and attached for real.
     """
-    found = doctors.examine(clean=clean)
+    found = doctors.examine(loader, clean=clean)
     if output == "json":
         click.echo(json.dumps(found))
     else:

@@ -18,9 +18,9 @@ OPTIONAL = {"tracefs"}
 """Checks without which recording works."""
 
 
-def examine(*, clean: bool) -> dict[str, Any]:
+def examine(loader: str, *, clean: bool) -> dict[str, Any]:
     """The report of the recorder's probes, and the leftovers of all recordings. Raises ProbesFailed."""
-    report = probe([])
+    report = probe(["--loader", loader])
     try:
         cgroups = leftovers(unified_mount())
     except CgroupsMissing:

@@ -44,6 +44,7 @@ class Order:
     target: str | None
     """URL or file for the exporter; None leaves it to the environment."""
     ring_size: int | None
+    loader: str
     command: tuple[str, ...]
     """Empty: the machine's containers."""
 
@@ -88,7 +89,7 @@ class Recording:
         halves.mount_bpffs()
         outcome = Outcome(0, time.time_ns())
         with uninterrupted() as mask:
-            self._recorder, _ = halves.start_recorder(order.journal, order.ring_size)
+            self._recorder, _ = halves.start_recorder(order.journal, order.ring_size, order.loader)
             self._record(root, program, outcome, mask)
         return outcome
 
@@ -152,7 +153,7 @@ class Recording:
             if self._recorder is not None and self._recorder.fell and self._revivals < REVIVALS:
                 self._revivals += 1
                 self._say("the recorder was killed: it is started again")
-                self._recorder, _ = halves.start_recorder(order.journal, order.ring_size)
+                self._recorder, _ = halves.start_recorder(order.journal, order.ring_size, order.loader)
             if self._exporter is not None and self._exporter.fell and self._revivals < REVIVALS:
                 self._revivals += 1
                 self._say("the exporter was killed: it is started again")

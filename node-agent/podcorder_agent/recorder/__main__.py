@@ -13,9 +13,10 @@ from pathlib import Path
 from podcorder_agent.control.messages import SOCKET_NAME
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import Limits, Writer
+from podcorder_agent.loaders import LOADERS
 from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
-from podcorder_agent.recorder.choice import LOADERS, choose_loader
+from podcorder_agent.recorder.choice import choose_loader
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, find_maps, make_skipped_map
 from podcorder_agent.recorder.loaders import CoreLoader

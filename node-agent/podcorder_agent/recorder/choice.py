@@ -9,9 +9,6 @@ from podcorder_agent.recorder.bcc.library import find_bcc
 from podcorder_agent.recorder.bcc.loader import BccLoader
 from podcorder_agent.recorder.loaders import CoreLoader
 
-LOADERS = ("auto", "core", "bcc")
-"""What --loader takes."""
-
 
 class Choice(NamedTuple):
     """A loader and the reason for it, as notes and `doctor` show it."""

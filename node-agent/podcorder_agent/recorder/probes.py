@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from podcorder_agent.errors import PodcorderError
+from podcorder_agent.loaders import LOADERS
 from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.choice import choose_loader
 from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
 from podcorder_agent.recorder.ladders import LADDERS
 from podcorder_agent.recorder.loaders import CoreLoader, RungRefused
@@ -58,14 +60,15 @@ class Report(TypedDict):
     recorder_running: bool
 
 
-def examine(pins: Path, objects: Path | None, *, quick: bool = False) -> Report:
-    """Everything at once; needs no privileges to answer, only to answer well."""
-    checks = check_machine()
+def examine(pins: Path, objects: Path | None, wanted: str = "auto", *, quick: bool = False) -> Report:
+    """Everything at once, with the loader `wanted`; needs no privileges to answer, only to answer well."""
+    loader, check = check_loader(wanted, objects)
+    checks = [*check_machine(), check]
     able = not quick and all(check["ok"] for check in checks if check["name"] in ("privileges", "libbpf"))
     running = is_held(pins)
     return Report(
         checks=checks,
-        rungs=try_ladders(objects) if able else [],
+        rungs=try_ladders(loader) if able and loader else [],
         pins=str(pins),
         leftovers=[] if running else list_leftovers(pins),
         recorder_running=running,
@@ -103,11 +106,20 @@ def check_machine() -> list[Check]:
     ]
 
 
+def check_loader(wanted: str, objects: Path | None) -> tuple[CoreLoader | None, Check]:
+    """The loader that a recorder would work with."""
+    try:
+        loader, reason = choose_loader(wanted, objects)
+    except PodcorderError as error:
+        return None, _check("loader", False, f"{wanted}: not usable", str(error))
+    return loader, _check("loader", True, f"{loader.name}: {reason}", "")
+
+
 def _check(name: str, ok: bool, detail: str, remedy: str) -> Check:
     return Check(name=name, ok=ok, detail=detail, remedy="" if ok else remedy)
 
 
-def try_ladders(objects: Path | None) -> list[Attempt]:
+def try_ladders(loader: CoreLoader) -> list[Attempt]:
     """Load and attach each rung, in a child that has only what a recorder has."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -115,7 +127,7 @@ def try_ladders(objects: Path | None) -> list[Attempt]:
         os.close(read_end)
         drop_privileges()
         with os.fdopen(write_end, "w") as pipe:
-            json.dump(_try_all(CoreLoader(objects)), pipe)
+            json.dump(_try_all(loader), pipe)
         os._exit(0)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
@@ -194,13 +206,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="try no rungs: the machine's checks and the pins alone")
     parser.add_argument("--mount", action="store_true", help="mount a missing bpffs, then report")
     parser.add_argument("--pins", type=Path, default=DEFAULT_PINS, help="directory in a bpffs (default: %(default)s)")
+    parser.add_argument("--loader", choices=LOADERS, default="auto", help="what makes programs (default: %(default)s)")
     parser.add_argument("--objects", type=Path, help="directory of compiled BPF objects (default: the package's)")
     options = parser.parse_args()
     try:
         if options.mount:
             mount_bpffs()
         removed = clean(options.pins) if options.clean else []
-        report = {**examine(options.pins, options.objects, quick=options.quick), "removed": removed}
+        report = {**examine(options.pins, options.objects, options.loader, quick=options.quick), "removed": removed}
     except PodcorderError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -39,14 +39,7 @@ class BccLoader(CoreLoader):
             opened = stack.enter_context(self._open(rung.object))
             prepare(opened, set(), pins, ring_bytes)
             opened.load()
-            maps = {each.name: _made(each) for each in opened.maps() if not each.internal}
-            request = Request(
-                sources=str(self._sources),
-                object=rung.object,
-                programs=names,
-                maps=maps,
-                constants=constants(ring_bytes),
-            )
+            request = make_request(self._sources, rung.object, names, opened, ring_bytes)
             loaded = {}
             for name, instructions in compile_apart(request).items():
                 loaded[name] = RawTracepoint(name, hooks[name].target, instructions)
@@ -65,6 +58,20 @@ class BccLoader(CoreLoader):
             if hooks[name].kind != _RAW_TRACEPOINT_KIND:
                 raise RungRefused(f"{name} is for {hooks[name].kind}, and bcc's programs here are raw tracepoints")
         return hooks
+
+
+def make_request(
+    sources: Path, object_name: str, programs: list[str], opened: libbpf.Object, ring_bytes: int
+) -> Request:
+    """For the compiler; the object's maps have been made."""
+    maps = {}
+    for each in opened.maps():
+        if not each.internal:
+            made = libbpf.Map(each.fd)
+            maps[each.name] = MadeMap(fd=each.fd, key_bytes=made.key_size, value_bytes=made.value_size)
+    return Request(
+        sources=str(sources), object=object_name, programs=programs, maps=maps, constants=constants(ring_bytes)
+    )
 
 
 def compile_apart(request: Request) -> dict[str, bytes]:
@@ -86,8 +93,3 @@ def _reason(lines: list[str]) -> str:
     first = next((line.rpartition("error: ")[2] for line in lines if "error: " in line), "")
     last = lines[-1] if lines else "the compiler ended without a word"
     return f"{last} ({first})" if first else last
-
-
-def _made(each: libbpf.ObjectMap) -> MadeMap:
-    opened = libbpf.Map(each.fd)
-    return MadeMap(fd=each.fd, key_bytes=opened.key_size, value_bytes=opened.value_size)
