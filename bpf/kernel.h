@@ -28,9 +28,6 @@ typedef _Bool bool;
 #define MEMFD_MAGIC_TMPFS   0x01021994
 #define MEMFD_MAGIC_HUGETLB 0x958458f6
 
-/* Some kernels do not have this field: HAS_FIELD() is asked before it is read. */
-#define __optional
-
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 #if defined(__TARGET_ARCH_x86)
@@ -207,8 +204,8 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
-	kuid_t loginuid __optional;	   /* CONFIG_AUDIT */
-	unsigned int sessionid __optional; /* CONFIG_AUDIT */
+	kuid_t loginuid;	/* CONFIG_AUDIT */
+	unsigned int sessionid; /* CONFIG_AUDIT */
 };
 
 struct seq_file;
@@ -232,7 +229,7 @@ struct linux_binprm {
 
 struct filename {
 	const char *name;
-	const char *uptr __optional; /* the caller's own pointer */
+	const char *uptr; /* the caller's own pointer */
 };
 
 struct open_how {
@@ -257,16 +254,16 @@ struct io_cqe {
 };
 
 struct io_rsrc_node {
-	unsigned long file_ptr __optional; /* low bits are flags */
+	unsigned long file_ptr; /* low bits are flags */
 };
 
 struct io_rsrc_data {
-	unsigned int nr __optional;
-	struct io_rsrc_node **nodes __optional;
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
 };
 
 struct io_file_table {
-	struct io_rsrc_data data __optional; /* from 6.13 on */
+	struct io_rsrc_data data; /* from 6.13 on */
 };
 
 struct io_ring_ctx {

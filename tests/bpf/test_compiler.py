@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import struct
@@ -118,4 +119,14 @@ def test_tracepoint_that_hands_over_something_else_is_refused(tmp_path: Path) ->
     text = containers.read_text().replace("record_cgroup_rmdir, struct cgroup *", "record_cgroup_rmdir, struct file *")
     containers.write_text(text)
     with pytest.raises(RungRefused, match="the tracepoint cgroup_rmdir hands over no struct file here"):
+        BccLoader(sources=sources).try_rung(CONTAINERS.rungs[0])
+
+
+def test_field_that_this_kernel_lacks_is_named(tmp_path: Path) -> None:
+    """A program that reads it is refused, by its instructions: the verifier would take any place for a place."""
+    sources = tmp_path / "sources"
+    shutil.copytree(SOURCES, sources)
+    for path in sources.iterdir():
+        path.write_text(re.sub(r"\bkn\b", "gone", path.read_text()))
+    with pytest.raises(RungRefused, match=r"this kernel has no cgroup\.gone, which record_cgroup_mkdir needs"):
         BccLoader(sources=sources).try_rung(CONTAINERS.rungs[0])

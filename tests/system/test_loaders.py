@@ -14,7 +14,7 @@ import pytest
 from fixtures.recordings import Recording, assert_law
 
 from podcorder_agent.classes import EVENT_CLASSES
-from podcorder_agent.interpreter.events import EVENTS, Event, ProcessExec
+from podcorder_agent.interpreter.events import EVENTS, Event, FileOpen, ProcessExec
 from podcorder_agent.interpreter.subjects import own_attributes
 from podcorder_agent.journal import FrameKind, Reader
 from podcorder_agent.recorder.bcc.sources import SOURCES
@@ -178,6 +178,21 @@ def test_source_that_does_not_compile_is_a_failed_capability(record: Record, tmp
     recording.cgroup.run("/bin/true")
     recording.stop()
     assert recording.events(ProcessExec)
+
+
+def test_kernel_without_a_field_takes_the_rung_that_does_without(record: Record, tmp_path: Path) -> None:
+    """What a kernel lacks costs the programs that read it, not all that stands in the same file."""
+    sources = tmp_path / "sources"
+    shutil.copytree(SOURCES, sources)
+    for path in sources.iterdir():
+        path.write_text(re.sub(r"\bcqe\b", "cqe_of_tomorrow", path.read_text()))
+    recording = record(loader="bcc", arguments=["--sources", str(sources)])
+    recording.select(["exec", "open"])
+    state = recording.client.health()["capabilities"]["files"]
+    assert (state["state"], state["rung"]) == ("Degraded", "tp_btf_calls")
+    recording.cgroup.run("/bin/cat", "/etc/hostname")
+    recording.stop()
+    assert recording.events(FileOpen, lambda event: event.path == b"/etc/hostname")
 
 
 def test_recorder_says_what_made_its_programs(record: Record) -> None:

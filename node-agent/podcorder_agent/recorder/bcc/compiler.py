@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
 from pathlib import Path
 from typing import TypedDict
 
-from podcorder_agent.recorder.bcc.kernel_header import place_fields
+from podcorder_agent.recorder.bcc.kernel_header import PlacedHeader, place_fields
 from podcorder_agent.recorder.bcc.kernel_types import VOID, KernelTypes
 from podcorder_agent.recorder.bcc.library import import_bcc
 from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS, PREFIX, Hook, MadeMap, read_hooks, write_main, write_maps
 from podcorder_agent.recorder.errors import CompilationFailed
 
 _TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
+_INSTRUCTION = struct.Struct("=BBhi")
+"""`struct bpf_insn`: operation, registers, offset, number."""
 _HELPERS = ("task_pt_regs",)
 """Those that a source asks for by HAS_HELPER()."""
 
@@ -38,9 +41,10 @@ def compile_programs(request: Request) -> dict[str, bytes]:
     helpers = {f"HAS_HELPER_{name}": int(types.has_helper(name)) for name in _HELPERS}
     flags = ["-DLOADER_BCC", "-Wno-int-conversion", f"-D__TARGET_ARCH_{_TARGETS[os.uname().machine]}", f"-I{sources}"]
     flags += [f"-D{name}={value}" for name, value in helpers.items()]
+    header = place_fields((sources / "kernel.h").read_text(), types)
     with tempfile.TemporaryDirectory(prefix="podcorder-bcc-") as directory:
         headers = KERNEL_STUBS | {
-            "podcorder/kernel.h": place_fields((sources / "kernel.h").read_text(), types),
+            "podcorder/kernel.h": header.text,
             "podcorder/maps.h": write_maps(request["maps"], request["constants"]),
         }
         for name, text in headers.items():
@@ -53,7 +57,10 @@ def compile_programs(request: Request) -> dict[str, bytes]:
             compiled = module.BPF(text=write_main(request["object"], request["programs"]), cflags=flags)
         except Exception:  # bcc raises nothing more exact, and prints why
             raise CompilationFailed(f"bcc cannot compile {request['object']}.bpf.c") from None
-        return {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}
+        instructions = {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}
+    for name, code in instructions.items():
+        _check_fields(name, code, header)
+    return instructions
 
 
 def _check_arguments(hook: Hook, types: KernelTypes) -> None:
@@ -64,3 +71,11 @@ def _check_arguments(hook: Hook, types: KernelTypes) -> None:
     for wanted, found in zip(hook.pointees, [*given, *[""] * len(hook.pointees)], strict=False):
         if wanted and found not in (wanted, VOID):
             raise CompilationFailed(f"the tracepoint {hook.target} hands over no struct {wanted} here")
+
+
+def _check_fields(name: str, code: bytes, header: PlacedHeader) -> None:
+    """Refuse a program that reads what this kernel does not have."""
+    for *_, number in _INSTRUCTION.iter_unpack(code):
+        missing = header.find_missing(number)
+        if missing:
+            raise CompilationFailed(f"this kernel has no {missing}, which {name} needs")

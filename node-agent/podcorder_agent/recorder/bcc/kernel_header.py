@@ -9,7 +9,9 @@ _STRUCTURE = re.compile(r"^struct (\w+) \{\n(.*?)^\};$", re.MULTILINE | re.DOTAL
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _DECLARATION = re.compile(r"((?:(?:const|volatile|unsigned|struct|union) )*\w+) (.+)", re.DOTALL)
 _NESTED = re.compile(r"((?:struct|union) \{.*\}) (\w+)", re.DOTALL)
-_OPTIONAL = " __optional"
+POISON = 0x6BAD0000
+"""Where the fields are that this kernel lacks: far from all others, _POISON_STEP apart."""
+_POISON_STEP = 1 << 16
 
 
 class Types(Protocol):
@@ -23,34 +25,46 @@ class Types(Protocol):
 class _Field(NamedTuple):
     name: str
     declaration: str
-    optional: bool
 
 
-def place_fields(header: str, types: Types) -> str:
-    """The header with padded structures, and HAS_FIELD_STRUCTURE_FIELD for each field that is `__optional`.
+class PlacedHeader(NamedTuple):
+    """kernel.h as it is to be included."""
 
-    A field that this kernel lacks is left out, so that what needs it does not compile; an optional one stays,
-    at no place in particular.
+    text: str
+    missing: list[str]
+    """The fields that this kernel lacks, as `structure.field`, by their place from POISON on."""
+
+    def find_missing(self, number: int) -> str:
+        """The field in whose poisoned place a number lies that some instruction adds; empty: in none's."""
+        index = (abs(number) - POISON) // _POISON_STEP
+        return self.missing[index] if 0 <= index < len(self.missing) else ""
+
+
+def place_fields(header: str, types: Types) -> PlacedHeader:
+    """The header with padded structures, and HAS_FIELD_STRUCTURE_FIELD for each field.
+
+    What reads a field that this kernel lacks compiles, since the ladders have rungs that need less of the same file;
+    `find_missing()` tells it by its instructions.
     """
+    missing: list[str] = []
     kept = "\n".join(line for line in header.splitlines() if not line.startswith("#pragma clang attribute"))
-    return _STRUCTURE.sub(lambda found: _place(found[1], _fields(found[2]), types), kept)
+    text = _STRUCTURE.sub(lambda found: _place(found[1], _fields(found[2]), types, missing), kept)
+    return PlacedHeader(text, missing)
 
 
 def _fields(body: str) -> list[_Field]:
     fields = []
     for text in _split(_COMMENT.sub("", body), ";"):
-        optional = text.endswith(_OPTIONAL)
-        text = text.removesuffix(_OPTIONAL)
         nested = _NESTED.fullmatch(text)
         if nested:
-            fields.append(_Field(nested[2], text, optional))
+            fields.append(_Field(nested[2], text))
             continue
         declaration = _DECLARATION.fullmatch(text)
         if declaration is None:
             raise ValueError(f"kernel.h: {text!r} is not understood")
         for each in _split(declaration[2], ","):
             name = re.sub(r"[*\s]|\[\d+\]", "", each)
-            fields.append(_Field(name, f"{declaration[1]} {each}", optional))
+            fields.append(_Field(name, f"{declaration[1]} {each}"))
     return fields
 
 
@@ -65,18 +79,18 @@ def _split(text: str, separator: str) -> list[str]:
     return [" ".join(part.split()) for part in [*parts, text[start:]] if part.strip()]
 
 
-def _place(name: str, fields: list[_Field], types: Types) -> str:
+def _place(name: str, fields: list[_Field], types: Types, missing: list[str]) -> str:
     """Each field in a view of its own of the same bytes: fields may overlap."""
     tests, views, checks = [], [], []
     for field in fields:
         offset = types.offset_of(name, field.name)
-        if field.optional:
-            tests.append(f"#define HAS_FIELD_{name}_{field.name} {int(offset is not None)}")
-        elif offset is None:
-            continue
+        tests.append(f"#define HAS_FIELD_{name}_{field.name} {int(offset is not None)}")
+        if offset is None:
+            offset = POISON + _POISON_STEP * len(missing)
+            missing.append(f"{name}.{field.name}")
         padding = f"__u8 before_{field.name}_[{offset}]; " if offset else ""
         views.append(f"\t\tstruct {{ {padding}{field.declaration}; }};")
-        place = f"__builtin_offsetof(struct {name}, {field.name}) == {offset or 0}"
+        place = f"__builtin_offsetof(struct {name}, {field.name}) == {offset}"
         checks.append(f'_Static_assert({place}, "{name}.{field.name} is not aligned");')
     size = types.size_of(name)
     if size:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from podcorder_agent.recorder.bcc.kernel_header import place_fields
+from podcorder_agent.recorder.bcc.kernel_header import POISON, place_fields
 from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS, SOURCES
 
 HEADER = """\
@@ -21,7 +21,7 @@ struct pair {
 	union {
 		int a, b;
 	} named;
-	unsigned int rare __optional;
+	unsigned int rare;
 };
 #pragma clang attribute pop
 """
@@ -70,7 +70,7 @@ def offset(structure: str, field: str, expected: int) -> str:
 def test_fields_are_where_the_kernel_has_them(tmp_path: Path) -> None:
     """In any order, overlapping or not; the structure has the kernel's size."""
     kernel = Kernel({"first": 12, "second": 40, "there": 64, "named": 0, "rare": 4}, 96)
-    placed = place_fields(HEADER, kernel)
+    placed = place_fields(HEADER, kernel).text
     expected = "".join(
         offset("pair", name, kernel.offset_of("pair", name) or 0) for name in ("first", "second", "rare")
     )
@@ -80,20 +80,22 @@ def test_fields_are_where_the_kernel_has_them(tmp_path: Path) -> None:
     assert not done.returncode, done.stderr
 
 
-def test_missing_field_does_not_compile_and_an_optional_one_is_known_to_be_missing(tmp_path: Path) -> None:
-    """What a program cannot do without is refused by the compiler, by name; what it asks for first is not."""
-    text = "#include <linux/types.h>\n" + place_fields(HEADER, Kernel({"first": 0}, 64))
-    usable = compile_c(
-        tmp_path, text + "int f(struct pair *p) { return HAS_FIELD_pair_rare ? (int)p->rare : p->first; }"
-    )
-    assert not usable.returncode, usable.stderr
-    refused = compile_c(tmp_path, text + "void *f(struct pair *p) { return p->second; }")
-    assert "no member named 'second' in 'struct pair'" in refused.stderr
+def test_missing_fields_compile_and_are_found_in_what_reads_them(tmp_path: Path) -> None:
+    """Each has a place that no other has, from which instructions are told; what asks first does not read it."""
+    header = place_fields(HEADER, Kernel({"first": 0, "named": 8}, 64))
+    assert header.missing == ["pair.second", "pair.there", "pair.rare"]
+    places = [POISON + (index << 16) for index in range(3)]
+    expected = offset("pair", "second", places[0]) + offset("pair", "rare", places[2])
+    done = compile_c(tmp_path, "#include <linux/types.h>\n" + header.text + expected)
+    assert not done.returncode, done.stderr
+    assert [header.find_missing(place + 8) for place in places] == header.missing
+    assert header.find_missing(-places[1]) == "pair.there"
+    assert [header.find_missing(number) for number in (0, 64, POISON - 1, places[2] + (1 << 16))] == [""] * 4
 
 
 def test_misplaced_field_is_refused(tmp_path: Path) -> None:
     """A place that C would round up is told instead."""
-    done = compile_c(tmp_path, "#include <linux/types.h>\n" + place_fields(HEADER, Kernel({"first": 3}, 64)))
+    done = compile_c(tmp_path, "#include <linux/types.h>\n" + place_fields(HEADER, Kernel({"first": 3}, 64)).text)
     assert "pair.first is not aligned" in done.stderr
 
 
@@ -101,7 +103,7 @@ def test_every_structure_of_the_real_header_is_understood(tmp_path: Path) -> Non
     """Each has its fields asked for, and the result compiles."""
     header = (SOURCES / "kernel.h").read_text()
     kernel = AnyKernel()
-    done = compile_c(tmp_path, place_fields(header, kernel))
+    done = compile_c(tmp_path, place_fields(header, kernel).text)
     assert not done.returncode, done.stderr
     declared = set(re.findall(r"^struct (\w+) \{", header, re.MULTILINE))
     assert {structure for structure, _ in kernel.asked} == declared
