@@ -17,6 +17,8 @@ from podcorder_agent.recorder.errors import CompilationFailed
 _TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
 _INSTRUCTION = struct.Struct("=BBhi")
 """`struct bpf_insn`: operation, registers, offset, number."""
+_OVERRIDES = ("ARCH", "BCC_LINUX_VERSION_CODE")
+"""Of the environment, by which bcc would compile for another machine or kernel."""
 _HELPERS = ("task_pt_regs",)
 """Those that a source asks for by HAS_HELPER()."""
 
@@ -38,29 +40,40 @@ def compile_programs(request: Request) -> dict[str, bytes]:
     hooks = read_hooks(sources / f"{request['object']}.bpf.c")
     for name in request["programs"]:
         _check_arguments(hooks[name], types)
-    helpers = {f"HAS_HELPER_{name}": int(types.has_helper(name)) for name in _HELPERS}
-    flags = ["-DLOADER_BCC", "-Wno-int-conversion", f"-D__TARGET_ARCH_{_TARGETS[os.uname().machine]}", f"-I{sources}"]
-    flags += [f"-D{name}={value}" for name, value in helpers.items()]
     header = place_fields((sources / "kernel.h").read_text(), types)
     with tempfile.TemporaryDirectory(prefix="podcorder-bcc-") as directory:
-        headers = KERNEL_STUBS | {
-            "podcorder/kernel.h": header.text,
-            "podcorder/maps.h": write_maps(request["maps"], request["constants"]),
-        }
-        for name, text in headers.items():
-            path = Path(directory, "include", name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        os.environ["BCC_KERNEL_SOURCE"] = directory
-        module = import_bcc()
-        try:
-            compiled = module.BPF(text=write_main(request["object"], request["programs"]), cflags=flags)
-        except Exception:  # bcc raises nothing more exact, and prints why
-            raise CompilationFailed(f"bcc cannot compile {request['object']}.bpf.c") from None
-        instructions = {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}
+        include = Path(directory, "include")
+        _write_headers(include, header.text, write_maps(request["maps"], request["constants"]))
+        instructions = _run_bcc(directory, request, _flags(sources, types))
     for name, code in instructions.items():
         _check_fields(name, code, header)
     return instructions
+
+
+def _write_headers(include: Path, kernel: str, maps: str) -> None:
+    headers = KERNEL_STUBS | {"podcorder/kernel.h": kernel, "podcorder/maps.h": maps}
+    for name, text in headers.items():
+        (include / name).parent.mkdir(parents=True, exist_ok=True)
+        (include / name).write_text(text)
+
+
+def _flags(sources: Path, types: KernelTypes) -> list[str]:
+    target = f"-D__TARGET_ARCH_{_TARGETS[os.uname().machine]}"
+    helpers = (f"-DHAS_HELPER_{name}={int(types.has_helper(name))}" for name in _HELPERS)
+    return ["-DLOADER_BCC", "-Wno-int-conversion", target, f"-I{sources}", *helpers]
+
+
+def _run_bcc(directory: str, request: Request, flags: list[str]) -> dict[str, bytes]:
+    """With `directory` in place of the kernel's own headers."""
+    for name in _OVERRIDES:
+        os.environ.pop(name, None)
+    os.environ["BCC_KERNEL_SOURCE"] = directory
+    module = import_bcc()
+    try:
+        compiled = module.BPF(text=write_main(request["object"], request["programs"]), cflags=flags)
+    except Exception:  # bcc raises nothing more exact, and prints why
+        raise CompilationFailed(f"bcc cannot compile {request['object']}.bpf.c") from None
+    return {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}
 
 
 def _check_arguments(hook: Hook, types: KernelTypes) -> None:

@@ -76,7 +76,7 @@ def make_request(
 
 def compile_apart(request: Request) -> dict[str, bytes]:
     """Instructions by program, from a child of our own; raises RungRefused."""
-    command = [sys.executable, "-m", "podcorder_agent.recorder.bcc"]
+    command = [sys.executable, "-P", "-m", "podcorder_agent.recorder.bcc"]
     try:
         child = subprocess.run(
             command, input=json.dumps(request), capture_output=True, text=True, timeout=_COMPILER_SECONDS, check=False
