@@ -196,10 +196,11 @@ def test_kernel_without_a_field_takes_the_rung_that_does_without(record: Record,
 
 
 def test_recorder_says_what_made_its_programs(record: Record) -> None:
-    """The choice and its reason are on the first line and in the journal."""
+    """The choice and its reason are on the first line, in the answers to `health` and in the journal."""
     recording = record(loader="auto")
     chosen = {"name": "core", "reason": "the kernel describes its types (BTF)"}
     assert recording.ready["loader"] == chosen
+    assert recording.client.health()["loader"] == chosen
     recording.stop()
     notes = [frame.payload for frame in Reader(recording.journal).read() if frame.kind == FrameKind.NOTE]
     assert any(b'"started"' in note and b'"loader":{"name":"core"' in note for note in notes)

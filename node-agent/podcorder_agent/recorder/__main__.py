@@ -16,7 +16,7 @@ from podcorder_agent.journal import Limits, Writer
 from podcorder_agent.loaders import LOADERS
 from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
-from podcorder_agent.recorder.choice import choose_loader
+from podcorder_agent.recorder.choice import Choice, choose_loader
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, find_maps, make_skipped_map
 from podcorder_agent.recorder.loaders import CoreLoader
@@ -67,33 +67,28 @@ def record(options: argparse.Namespace) -> None:
         signal.signal(number, lambda received, _: signals.append(received))
     require_privileges()
     choice = choose_loader(options.loader, options.objects, options.sources)
-    loader = choice.loader
     pins = Pins(options.pins.absolute())
     pins.prepare()
     if options.exporter_gid is not None:
         join_group(options.exporter_gid)
     drop_privileges()
     install_filter()
-    found = find_maps(pins) if pins.loader == loader.name else None
+    found = find_maps(pins) if pins.loader == choice.loader.name else None
     resumed = found is not None
     poller = select.epoll()
     try:
-        identities = Identities(loader)
-        recorder = begin(options, pins, found, loader, identities)
+        identities = Identities(choice.loader)
+        recorder = begin(options, pins, found, choice, identities)
         server = listen(options, poller)
-        recorder.note(
-            "resumed" if resumed else "started",
-            capabilities=recorder.attachments.states,
-            loader=choice.described(),
-        )
+        state = {"capabilities": recorder.attachments.states, "loader": recorder.loader}
+        recorder.note("resumed" if resumed else "started", **state)
     except PodcorderError:
         if not resumed:
             pins.remove()
         raise
     greeting = {"boot_id": read_boot_id(), "generation": recorder.generation, "node": options.node}
     handler = RequestHandler(recorder, cgroup2_mount(), identities, greeting)
-    ready = {"ready": True, "resumed": resumed, **greeting, "capabilities": recorder.attachments.states}
-    ready["loader"] = choice.described()
+    ready = {"ready": True, "resumed": resumed, **greeting, **state}
     print(json.dumps(ready), flush=True)
     try:
         serve(recorder, server, handler, poller, signals)
@@ -102,7 +97,7 @@ def record(options: argparse.Namespace) -> None:
 
 
 def begin(
-    options: argparse.Namespace, pins: Pins, found: KernelMaps | None, loader: CoreLoader, identities: Identities
+    options: argparse.Namespace, pins: Pins, found: KernelMaps | None, choice: Choice, identities: Identities
 ) -> Recorder:
     """Lock the journal, then take over the pinned maps that were found, and their programs, or make them."""
     generation = found.generation if found else int.from_bytes(os.urandom(8), "little") or 1
@@ -114,13 +109,13 @@ def begin(
         limits=Limits(options.segment_bytes, options.kept_seconds, options.kept_bytes, options.journal_bytes),
         group=options.exporter_gid,
     )
-    maps = found or make_maps(options, pins, loader, generation)
+    maps = found or make_maps(options, pins, choice.loader, generation)
     maps.beat()
     maps.ignore(identities.find(os.getpid()))
-    attachments = Attachments(loader, pins, maps, identities)
+    attachments = Attachments(choice.loader, pins, maps, identities)
     attachments.adopt()
     attachments.apply(maps.wanted_events())
-    return Recorder(journal, options.journal, pins, maps, attachments, generation)
+    return Recorder(journal, options.journal, pins, maps, attachments, generation, choice.described())
 
 
 def make_maps(options: argparse.Namespace, pins: Pins, loader: CoreLoader, generation: int) -> KernelMaps:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.bcc.library import find_bcc
 from podcorder_agent.recorder.bcc.loader import BccLoader
 from podcorder_agent.recorder.loaders import CoreLoader
+
+_KERNEL_HAS_BTF = "the kernel describes its types (BTF)"
+_KERNEL_HAS_NO_BTF = "the kernel does not describe its types (BTF), and no loader does without"
 
 
 class Choice(NamedTuple):
@@ -30,4 +34,5 @@ def choose_loader(wanted: str, objects: Path | None = None, sources: Path | None
         return Choice(BccLoader(objects, sources), "asked for")
     if wanted == "core":
         return Choice(CoreLoader(objects), "asked for")
-    return Choice(CoreLoader(objects), "the kernel describes its types (BTF)")
+    described = BTF_PATH.exists()
+    return Choice(CoreLoader(objects), _KERNEL_HAS_BTF if described else _KERNEL_HAS_NO_BTF)

@@ -17,6 +17,7 @@ from podcorder_agent.errors import PodcorderError
 from podcorder_agent.loaders import LOADERS
 from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.choice import choose_loader
 from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
 from podcorder_agent.recorder.ladders import LADDERS
@@ -25,7 +26,6 @@ from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
 from podcorder_agent.recorder.privileges import KEPT, drop_privileges, effective_capabilities
 
 BPFFS = Path("/sys/fs/bpf")
-BTF = Path("/sys/kernel/btf/vmlinux")
 _OLDEST_KERNEL = (5, 12)
 
 
@@ -88,7 +88,7 @@ def check_machine() -> list[Check]:
     return [
         _check("privileges", effective_capabilities() & KEPT == KEPT, "CAP_BPF and CAP_PERFMON", "run as root"),
         _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.12 or newer"),
-        _check("btf", BTF.exists(), str(BTF), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
+        _check("btf", BTF_PATH.exists(), str(BTF_PATH), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
         _check("libbpf", not library_remedy, library, library_remedy),
         _check("bpffs", bool(mount_points("bpf")), str(BPFFS), f"mount -t bpf bpf {BPFFS}"),
         _check(

@@ -32,8 +32,11 @@ class Recorder:
         maps: KernelMaps,
         attachments: Attachments,
         generation: int,
+        loader: dict[str, str],
     ) -> None:
+        """`loader`: its name, and the reason why it is that one."""
         self.generation = generation
+        self.loader = loader
         self.journal = journal
         self.pins = pins
         self.maps = maps
@@ -152,6 +155,7 @@ class Recorder:
     def health(self) -> dict[str, Any]:
         return {
             "capabilities": self.attachments.states,
+            "loader": self.loader,
             "counters": self.counters(),
             "journal": {
                 "bytes": self.journal.bytes,
