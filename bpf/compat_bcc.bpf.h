@@ -4,7 +4,7 @@
  * know no types, so the kernel's memory is read by helpers alone. The recorder
  * makes <podcorder/kernel.h> (kernel.h with every field where this kernel has
  * it) and <podcorder/maps.h> (the maps it has made, by descriptor); see
- * node-agent/podcorder_agent/recorder/compilation/.
+ * node-agent/podcorder_agent/recorder/bcc/.
  */
 #ifndef PODCORDER_COMPAT_BCC_BPF_H
 #define PODCORDER_COMPAT_BCC_BPF_H

@@ -130,3 +130,14 @@ def test_field_that_this_kernel_lacks_is_named(tmp_path: Path) -> None:
         path.write_text(re.sub(r"\bkn\b", "gone", path.read_text()))
     with pytest.raises(RungRefused, match=r"this kernel has no cgroup\.gone, which record_cgroup_mkdir needs"):
         BccLoader(sources=sources).try_rung(CONTAINERS.rungs[0])
+
+
+def test_verifiers_own_word_is_the_reason(tmp_path: Path) -> None:
+    """A program that compiles and is not safe is refused as an object's would be."""
+    sources = tmp_path / "sources"
+    shutil.copytree(SOURCES, sources)
+    containers = sources / "containers.bpf.c"
+    unsafe = "return *(int *)cgroup;"
+    containers.write_text(containers.read_text().replace("return record_cgroup(cgroup, path, false);", unsafe))
+    with pytest.raises(RungRefused, match=r"^record_cgroup_mkdir: R\d invalid mem access 'scalar'$"):
+        BccLoader(sources=sources).try_rung(CONTAINERS.rungs[0])

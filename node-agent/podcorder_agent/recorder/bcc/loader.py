@@ -39,10 +39,14 @@ class BccLoader(CoreLoader):
             opened = stack.enter_context(self._open(rung.object))
             prepare(opened, set(), pins, ring_bytes)
             opened.load()
+            libbpf.log.clear()  # what it says of maps explains no program
             request = make_request(self._sources, rung.object, names, opened, ring_bytes)
             loaded = {}
             for name, instructions in compile_apart(request).items():
-                loaded[name] = RawTracepoint(name, hooks[name].target, instructions)
+                try:
+                    loaded[name] = RawTracepoint(name, hooks[name].target, instructions)
+                except OSError as error:
+                    raise RungRefused(error.strerror) from None
                 stack.callback(loaded[name].close)
             yield loaded
 
