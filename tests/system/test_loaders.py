@@ -196,9 +196,9 @@ def test_kernel_without_a_field_takes_the_rung_that_does_without(record: Record,
     recording.select(["exec", "open"])
     state = recording.client.health()["capabilities"]["files"]
     assert (state["state"], state["rung"]) == ("Degraded", "tp_btf_calls")
-    recording.cgroup.run("/bin/cat", "/etc/hostname")
+    recording.cgroup.run("/bin/cat", "/etc/passwd")
     recording.stop()
-    assert recording.events(FileOpen, lambda event: event.path == b"/etc/hostname")
+    assert recording.events(FileOpen, lambda event: event.path == b"/etc/passwd")
 
 
 def test_recorder_says_what_made_its_programs(record: Record) -> None:
