@@ -5,6 +5,13 @@ from __future__ import annotations
 from podcorder_agent.errors import PodcorderError
 
 
+class Unable(PodcorderError):
+    """Nothing can be recorded on this machine. The recorder of a node's agent stays, and says so."""
+
+    passes = False
+    """Whether it may be over without the machine being started again."""
+
+
 class NotPrivileged(PodcorderError):
     """CAP_BPF or CAP_PERFMON is missing."""
 
@@ -35,10 +42,11 @@ class MapsForeign(PodcorderError):
     exit_code = 14
 
 
-class LoadRefused(PodcorderError):
+class LoadRefused(Unable):
     """The maps, without which nothing works, could not be made."""
 
     exit_code = 15
+    passes = True
 
 
 class ObjectMissing(PodcorderError):
@@ -47,7 +55,7 @@ class ObjectMissing(PodcorderError):
     exit_code = 16
 
 
-class BtfMissing(PodcorderError):
+class BtfMissing(Unable):
     """The kernel does not describe its types, by which programs are adapted to it."""
 
     exit_code = 19
@@ -59,10 +67,31 @@ class SocketUnusable(PodcorderError):
     exit_code = 17
 
 
-class BccMissing(PodcorderError):
+class BccMissing(Unable):
     """bcc is not installed, or another module is found under its name."""
 
     exit_code = 38
+
+
+class RingBufferMissing(Unable):
+    """The kernel has no BPF ring buffers: it is older than Linux 5.8."""
+
+    exit_code = 39
+
+    def __init__(self) -> None:
+        super().__init__("This kernel has no BPF ring buffers: boot Linux 5.8 or newer.")
+
+
+class LockedDown(Unable):
+    """The kernel is locked down for confidentiality, which keeps its memory from programs."""
+
+    exit_code = 47
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This kernel is locked down (confidentiality) and lets no program read its memory: boot it with "
+            "lockdown=integrity, or without."
+        )
 
 
 class CompilationFailed(PodcorderError):

@@ -7,6 +7,7 @@ lines explain a refusal.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from collections import deque
@@ -59,6 +60,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_iter_create": (c_int, [c_int]),
     "bpf_prog_load": (c_int, [c_int, c_char_p, c_char_p, c_char_p, c_size_t, c_void_p]),
+    "bpf_prog_test_run_opts": (c_int, [c_int, c_void_p]),
     "bpf_raw_tracepoint_open": (c_int, [c_char_p, c_int]),
     "bpf_obj_get": (c_int, [c_char_p]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, POINTER(c_uint32)]),
@@ -359,6 +361,14 @@ def make_array(path: Path, name: str, value_size: int) -> None:
             _check(result, f"pin {path}")
     finally:
         os.close(fd)
+
+
+def takes_maps_of(kind: int) -> bool:
+    """Whether the kernel knows a kind of map that has neither keys nor values, such as ring buffers."""
+    fd = library().bpf_map_create(kind, b"", 0, 0, os.sysconf("SC_PAGESIZE"), None)
+    if fd >= 0:
+        os.close(fd)
+    return bool(fd != -errno.EINVAL)
 
 
 def recursion_misses(path: Path) -> int:

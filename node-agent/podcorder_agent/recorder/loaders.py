@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, ObjectMissing
+from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
 from podcorder_agent.recorder.ladders import Capability, Rung
+from podcorder_agent.recorder.lockdown import is_locked_down
 from podcorder_agent.recorder.pins import Pins, remove_tree
 from podcorder_agent.recorder.preemption import preemption_refusal
 
@@ -36,8 +37,11 @@ class RungRefused(Exception):
 class Loader(Protocol):
     """What makes maps and attaches rungs."""
 
+    def check_kernel(self) -> None:
+        """Raises RingBufferMissing and LockedDown: then nothing can be recorded. Needs CAP_BPF and CAP_PERFMON."""
+
     def make_maps(self, pins: Pins, ring_bytes: int) -> None:
-        """Make and pin the shared maps that are not pinned yet; raises LoadRefused."""
+        """Make and pin the shared maps that are not pinned yet; raises Unable."""
 
     def attach(self, capability: Capability, rung: Rung, pins: Pins, ring_bytes: int) -> None:
         """Load and attach a rung, and pin its programs and links; raises RungRefused and leaves nothing behind."""
@@ -77,7 +81,16 @@ class CoreLoader:
     def __init__(self, objects: Path | None = None) -> None:
         self._objects = objects or OBJECTS / ARCHITECTURES.get(os.uname().machine, os.uname().machine)
 
+    def check_kernel(self) -> None:
+        with self._open(MAPS_OBJECT) as opened:
+            rings = {each.type for each in opened.maps() if each.name == EVENTS_MAP}
+        if not all(map(libbpf.takes_maps_of, rings)):
+            raise RingBufferMissing
+        if is_locked_down():
+            raise LockedDown
+
     def make_maps(self, pins: Pins, ring_bytes: int) -> None:
+        self.check_kernel()
         try:
             with self._open(MAPS_OBJECT) as opened:
                 prepare(opened, set(), pins, ring_bytes)

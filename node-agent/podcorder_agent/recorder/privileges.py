@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from pathlib import Path
 
-from podcorder_agent.recorder.errors import NotPrivileged
+from podcorder_agent.recorder.errors import NotPrivileged, RingBufferMissing
 
 CAP_PERFMON = 38
 CAP_BPF = 39
 KEPT = (1 << CAP_PERFMON) | (1 << CAP_BPF)
 """All that the recorder needs: a rung that wants more is not taken."""
 
+LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 _CAP_LAST = 63
 _VERSION_3 = 0x20080522
 _PR_CAPBSET_READ = 23
@@ -45,8 +47,15 @@ def effective_capabilities() -> int:
     return int(low | high << 32)
 
 
+def are_known(last: Path = LAST_CAPABILITY) -> bool:
+    """Whether the kernel knows both capabilities: they are of Linux 5.8, as ring buffers are."""
+    return int(last.read_text()) >= max(CAP_BPF, CAP_PERFMON)
+
+
 def require_privileges() -> None:
-    """Raise NotPrivileged unless CAP_BPF and CAP_PERFMON are in effect."""
+    """Raise NotPrivileged unless CAP_BPF and CAP_PERFMON are in effect, RingBufferMissing where neither is known."""
+    if not are_known():
+        raise RingBufferMissing
     if effective_capabilities() & KEPT != KEPT:
         raise NotPrivileged("Recording needs CAP_BPF and CAP_PERFMON: run as root.")
 

@@ -19,11 +19,11 @@ from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.choice import choose_loader
-from podcorder_agent.recorder.errors import PinsBusy, PinsUnusable
+from podcorder_agent.recorder.errors import LockedDown, ObjectMissing, PinsBusy, PinsUnusable, RingBufferMissing, Unable
 from podcorder_agent.recorder.ladders import LADDERS
 from podcorder_agent.recorder.loaders import CoreLoader, RungRefused
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
-from podcorder_agent.recorder.privileges import KEPT, drop_privileges, effective_capabilities
+from podcorder_agent.recorder.privileges import KEPT, are_known, drop_privileges, effective_capabilities
 
 BPFFS = Path("/sys/fs/bpf")
 _OLDEST_KERNEL = (5, 12)
@@ -65,6 +65,10 @@ def examine(pins: Path, objects: Path | None, wanted: str = "auto", *, quick: bo
     loader, check = check_loader(wanted, objects)
     checks = [*check_machine(), check]
     able = not quick and all(check["ok"] for check in checks if check["name"] in ("privileges", "libbpf"))
+    if able and loader:
+        found = check_kernel(loader)
+        checks += found
+        able = all(check["ok"] for check in found)
     running = is_held(pins)
     return Report(
         checks=checks,
@@ -80,13 +84,14 @@ def check_machine() -> list[Check]:
     release = os.uname().release
     kernel = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
     unified = cgroup2_mount()
+    privileged = "run as root" if are_known() else str(RingBufferMissing())
     try:
         library = libbpf.version()
         library_remedy = ""
     except PodcorderError as error:
         library, library_remedy = "not usable", str(error)
     return [
-        _check("privileges", effective_capabilities() & KEPT == KEPT, "CAP_BPF and CAP_PERFMON", "run as root"),
+        _check("privileges", effective_capabilities() & KEPT == KEPT, "CAP_BPF and CAP_PERFMON", privileged),
         _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.12 or newer"),
         _check("btf", BTF_PATH.exists(), str(BTF_PATH), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
         _check("libbpf", not library_remedy, library, library_remedy),
@@ -113,6 +118,27 @@ def check_loader(wanted: str, objects: Path | None) -> tuple[CoreLoader | None, 
     except PodcorderError as error:
         return None, _check("loader", False, f"{wanted}: not usable", str(error))
     return loader, _check("loader", True, f"{loader.name}: {reason}", "")
+
+
+def check_kernel(loader: CoreLoader) -> list[Check]:
+    """What no rung does without."""
+    refusal: Unable | None = None
+    try:
+        loader.check_kernel()
+    except Unable as error:
+        refusal = error
+    except ObjectMissing:
+        pass  # every rung says so
+    rings, locked = not isinstance(refusal, RingBufferMissing), isinstance(refusal, LockedDown)
+    return [
+        _check("ring buffers", rings, "BPF has them" if rings else "BPF has none", "boot Linux 5.8 or newer"),
+        _check(
+            "lockdown",
+            not locked,
+            "confidentiality: no program may read the kernel's memory" if locked else "none, or integrity",
+            "boot with lockdown=integrity, or without",
+        ),
+    ]
 
 
 def _check(name: str, ok: bool, detail: str, remedy: str) -> Check:

@@ -33,6 +33,20 @@ class _LoadOptions(ctypes.Structure):
     )
 
 
+class _RunOptions(ctypes.Structure):
+    """`struct bpf_test_run_opts` of libbpf 1.0 (bpf.h)."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("data", ctypes.c_void_p * 2),
+        ("data_sizes", ctypes.c_uint32 * 2),
+        ("context", ctypes.c_void_p * 2),
+        ("context_sizes", ctypes.c_uint32 * 2),
+        ("result", ctypes.c_int32),
+        ("rest", ctypes.c_uint32 * 5),
+    )
+
+
 class RawTracepointLink:
     """An attached program; stays attached after close() only where it is pinned."""
 
@@ -67,6 +81,14 @@ class RawTracepoint:
 
     def pin(self, path: Path) -> None:
         libbpf.pin(self.fd, path)
+
+    def run(self) -> int:
+        """What it returns, run once by itself and without arguments; raises OSError, as before Linux 5.10."""
+        options = _RunOptions(size=ctypes.sizeof(_RunOptions))
+        error = libbpf.library().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
+        if error < 0:
+            raise OSError(-error, os.strerror(-error))
+        return int(options.result)
 
     def attach(self) -> RawTracepointLink:
         fd = libbpf.library().bpf_raw_tracepoint_open(self._tracepoint.encode(), self.fd)
