@@ -55,6 +55,10 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml | $(STAMPS)/pack
 bpf: | $(STAMPS)/packages ## Compile the BPF programs
 	@$(MAKE) -C bpf
 
+.PHONY: debug
+debug: bpf ## Compile the BPF programs with log lines, for podcorder record --trace and doctor --trace
+	@$(MAKE) -C bpf debug
+
 .PHONY: record
 record: setup ## Record a shell, or CMD='...', and print its timeline (as root)
 ifeq ($(CMD),)

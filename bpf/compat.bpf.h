@@ -17,14 +17,6 @@
 #include "compat_core.bpf.h"
 #endif
 
-#ifdef DEBUG
-#define LICENSE_TEXT "GPL" /* bpf_printk is for GPL programs alone */
-#define debug(...)   bpf_printk(__VA_ARGS__)
-#else
-#define LICENSE_TEXT "Dual BSD/GPL"
-#define debug(...)                                                                                 \
-	do {                                                                                       \
-	} while (0)
-#endif
+#include "log.bpf.h"
 
 #endif /* PODCORDER_COMPAT_BPF_H */

@@ -108,6 +108,13 @@ struct made_map {
  */
 typedef __u64 bounded_t;
 
+/* Of a format in an included file bcc makes nothing, and it has no place for one but the stack. */
+#define bpf_printk(format, ...)                                                                    \
+	({                                                                                         \
+		char format_[] = format;                                                           \
+		bpf_trace_printk_(format_, sizeof(format_), ##__VA_ARGS__);                        \
+	})
+
 #define barrier_var(var) asm volatile("" : "+r"(var))
 
 /* bcc inlines every function: the verifier checks each call. */

@@ -63,6 +63,8 @@ static __always_inline __u32 inherit_selection(const struct cgroup_record *recor
 
 	if (around && belongs(around, parent, name)) {
 		selection = *around;
+		log_info("container inherits: cgroup=%llu container=%llu flags=%u", id,
+			 selection.container_id, selection.flags);
 		return bpf_map_update_elem(&cgroups, &id, &selection, BPF_ANY);
 	}
 	shared = bpf_map_lookup_elem(&state, &zero);
@@ -72,6 +74,7 @@ static __always_inline __u32 inherit_selection(const struct cgroup_record *recor
 	selection.since = now;
 	selection.slot = SLOT_PENDING;
 	selection.flags = SELECTION_PENDING | SELECTION_WATCHED | SELECTION_RUNTIME;
+	log_info("container held: cgroup=%llu pid=%u", id, PID);
 	return bpf_map_update_elem(&cgroups, &id, &selection, BPF_ANY);
 }
 
@@ -103,6 +106,7 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 	if (!removed && inherit_selection(record, parent, scratch->path, now))
 		count_generated_lost(CLASS_CGROUP, LOSS_MAP_FULL); /* besides the record below */
 	selection = bpf_map_lookup_elem(&cgroups, &id);
+	log_debug("container seen: cgroup=%llu removed=%u pid=%u", id, removed, PID);
 
 	length = bpf_probe_read_kernel_str(scratch->path, sizeof(scratch->path), path);
 	if (length < 1) {

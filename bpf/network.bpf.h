@@ -82,8 +82,8 @@ static __always_inline bool read_ends(struct network_record *record, const struc
 }
 
 /* Of networks the longest prefix around the peer decides. */
-static __always_inline bool wants_peer(const struct subject *subject,
-				       const struct network_record *record)
+static __always_inline bool wants_network(const struct subject *subject,
+					  const struct network_record *record)
 {
 	const __u32 *words = (const __u32 *)record->peer_address;
 	struct network_key key = {.prefix_bits = 32 + 128};
@@ -108,6 +108,17 @@ static __always_inline bool wants_peer(const struct subject *subject,
 	return *verdict == VERDICT_INCLUDE;
 }
 
+static __always_inline bool wants_peer(const struct subject *subject,
+				       const struct network_record *record)
+{
+	bool wanted = wants_network(subject, record);
+
+	if (!wanted)
+		log_debug("peer filtered: port=%u pid=%u cgroup=%llu", record->peer_port, PID,
+			  subject->cgroup_id);
+	return wanted;
+}
+
 /* Of ports the first range that has it decides. */
 __checked_once int wants_port_of(struct slot *slot, __u16 port)
 {
@@ -126,7 +137,12 @@ __checked_once int wants_port_of(struct slot *slot, __u16 port)
 
 static __always_inline bool wants_port(const struct subject *subject, __u16 port)
 {
-	return wants_port_of(subject->slot, port);
+	bool wanted = wants_port_of(subject->slot, port);
+
+	if (!wanted)
+		log_debug("port filtered: port=%u pid=%u cgroup=%llu", port, PID,
+			  subject->cgroup_id);
+	return wanted;
 }
 
 /* The socket's inode number tells it from a later one at the same address; 0: it has no file. */

@@ -88,15 +88,19 @@ static __always_inline int record_opened(enum open_program program, struct subje
 		return submit_open(scratch, subject, CLASS_OPEN, 0, flags | RECORD_UNREADABLE);
 	}
 	record->open_flags = BPF_CORE_READ(file, f_flags);
-	if (!wants_access(subject->slot, record->open_flags))
+	if (!wants_access(subject->slot, record->open_flags)) {
+		log_unwanted("access filtered", CLASS_OPEN, subject->cgroup_id);
 		return 0;
+	}
 	walk_path(&scratch->walked, &file->f_path);
 	start = scratch->walked.start;
 	/* never longer than PATH_SIZE; the mask, unlike a comparison, tells every verifier so */
 	length = (PATH_SIZE - start) & (2 * PATH_SIZE - 1);
 	bpf_probe_read_kernel(scratch->path, length, &scratch->walked.bytes[start]);
-	if (!wants_path(&scratch->walked, scratch->path, length, subject->slot))
+	if (!wants_path(&scratch->walked, scratch->path, length, subject->slot)) {
+		log_unwanted("path filtered", CLASS_OPEN, subject->cgroup_id);
 		return 0;
+	}
 	if (scratch->walked.truncated)
 		flags |= RECORD_TRUNCATED;
 	inode = BPF_CORE_READ(file, f_inode);
@@ -118,8 +122,10 @@ static __always_inline int record_open_by_name(struct open_scratch *scratch,
 	struct open_record *record = &scratch->record;
 	bounded_t length = 0;
 
-	if (!wants_access(subject->slot, open_flags))
+	if (!wants_access(subject->slot, open_flags)) {
+		log_unwanted("access filtered", class, subject->cgroup_id);
 		return 0;
+	}
 	if (read < 1)
 		flags |= RECORD_UNREADABLE;
 	else
@@ -127,8 +133,10 @@ static __always_inline int record_open_by_name(struct open_scratch *scratch,
 	if (read == PATH_SIZE)
 		flags |= RECORD_TRUNCATED;
 	if (length && scratch->path[0] == '/' &&
-	    !wants_path(&scratch->walked, scratch->path, length, subject->slot))
+	    !wants_path(&scratch->walked, scratch->path, length, subject->slot)) {
+		log_unwanted("path filtered", class, subject->cgroup_id);
 		return 0;
+	}
 	record->result = result;
 	record->open_flags = open_flags;
 	record->inode = 0;

@@ -213,6 +213,8 @@ int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 		inherited = *session;
 		inherited.process_start = BPF_CORE_READ(child, start_boottime);
 		bpf_map_update_elem(&sessions, &child_tgid, &inherited, BPF_ANY);
+		log_debug("session inherited: pid=%u parent=%u root=%u", child_tgid, parent_tgid,
+			  inherited.session_root);
 	}
 	if (!select_current(&subject, CLASS_FORK))
 		return 0;
@@ -250,6 +252,8 @@ int BPF_PROG(record_exit, struct task_struct *task)
 		if (begin_record(&record.header, &subject, CLASS_EXIT, sizeof(record)))
 			submit_record(&record.header, sizeof(record));
 	}
+	if (subject.session && subject.session->session_root == tgid)
+		log_info("session ended: pid=%u cgroup=%llu", tgid, subject.cgroup_id);
 	bpf_map_delete_elem(&sessions, &tgid);
 	return 0;
 }

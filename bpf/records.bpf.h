@@ -22,6 +22,7 @@ static __always_inline void count_lost(struct counters *counts, __u32 class, __u
 {
 	if (counts && class < CLASS_COUNT && reason < LOSS_REASON_COUNT)
 		__sync_fetch_and_add(&counts->lost[class][reason], 1);
+	log_error("lost: class=%u reason=%u pid=%u", class, reason, PID);
 }
 
 /* For a record that cannot even be begun. */
@@ -204,8 +205,10 @@ static __always_inline bool begin_remembered(struct record_header *header, __u32
 	if (!counts || class >= CLASS_COUNT)
 		return false; /* an array of one: cannot fail */
 	if (selection) {
-		if (selection->flags & SELECTION_EXCLUDED)
+		if (selection->flags & SELECTION_EXCLUDED) {
+			log_unwanted("excluded", class, header->cgroup_id);
 			return false;
+		}
 		subject.selection = selection;
 		subject.slot_id = selection->slot;
 		subject.slot = slot_at(subject.slot_id);

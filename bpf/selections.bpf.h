@@ -134,6 +134,8 @@ __checked_once int place_session(struct selection *selection)
 	else if (!inherits)
 		placed.flags |=
 			claim_own(selection, placed.session_start, placed.session_root, older);
+	log_info("session placed: pid=%u root=%u flags=%u", tgid, placed.session_root,
+		 placed.flags);
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
 }
 
@@ -203,6 +205,7 @@ static __always_inline void begin_session(struct task_struct *task)
 	session->session_start = bpf_ktime_get_boot_ns();
 	session->flags &= ~SESSION_ENTERING;
 	session->flags |= claim_own(selection, process_start_of(task), READ(task, tgid), false);
+	log_info("session begun: pid=%u flags=%u cgroup=%llu", PID, session->flags, cgroup_id);
 }
 
 /* A slot as it is now; NULL only for a number that is none. */
@@ -227,14 +230,22 @@ static __always_inline bool select_current(struct subject *subject, __u32 class)
 	subject->task = bpf_get_current_task_btf();
 	subject->cgroup_id = bpf_get_current_cgroup_id();
 	subject->selection = selection_current(subject->cgroup_id);
-	if (!subject->selection)
+	if (!subject->selection) {
+		log_unwanted("not selected", class, subject->cgroup_id);
 		return false;
+	}
 	subject->slot_id = subject->selection->slot;
 	subject->slot = slot_at(subject->slot_id);
-	if (!subject->slot || !(subject->slot->events & (1U << class)))
+	if (!subject->slot || !(subject->slot->events & (1U << class))) {
+		log_debug("class off: class=%u pid=%u slot=%u", class, PID, subject->slot_id);
 		return false;
+	}
 	subject->session = session_of(subject->task, subject->selection);
-	return !(subject->session && subject->session->flags & unwanted_sessions(subject->slot));
+	if (subject->session && subject->session->flags & unwanted_sessions(subject->slot)) {
+		log_unwanted("session not wanted", class, subject->cgroup_id);
+		return false;
+	}
+	return true;
 }
 
 #endif /* PODCORDER_SELECTIONS_BPF_H */
