@@ -21,7 +21,7 @@ NODES ?= 1
 PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 python3-bpfcc bpftool gcc gcc-multilib \
 	libc6-dev-i386 liburing-dev bpftrace runc containerd busybox-static iproute2 \
 	etcd-server openssl containernetworking-plugins iptables procps \
-	qemu-system-x86 cpio e2fsprogs
+	qemu-system-x86 qemu-system-arm cpio e2fsprogs xz-utils zstd
 
 .PHONY: help
 help: ## Show this list

@@ -1,4 +1,4 @@
-"""Debian packages for a machine of any architecture, unpacked without being installed."""
+"""Debian packages of any suite and architecture, unpacked without being installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from images.apt import Apt, find_sources
+from machines.suites import write_sources
+
+from images.apt import Apt
 from images.commands import run
 
 MERGED = ("bin", "lib", "lib64", "sbin")
@@ -14,11 +16,14 @@ MERGED = ("bin", "lib", "lib64", "sbin")
 
 
 class Archive(Apt):
-    """Debian's archive for one architecture, by this machine's own sources. All raise CommandFailed."""
+    """Suites of Debian for one architecture, from where this machine has its own. All raise CommandFailed."""
 
-    def __init__(self, cache: Path, architecture: str) -> None:
-        """`cache` keeps the indexes."""
-        super().__init__(cache / f"apt-{architecture}", architecture, find_sources())
+    def __init__(self, cache: Path, architecture: str, suites: tuple[str, ...]) -> None:
+        """`cache` keeps the indexes; the first of `suites` names them."""
+        directory = cache / f"apt-{suites[0]}-{architecture}"
+        directory.mkdir(parents=True, exist_ok=True)
+        write_sources(suites, directory / "debian.sources")
+        super().__init__(directory, architecture, directory / "debian.sources")
 
     def depended_on(self, name: str) -> list[str]:
         """The packages that this one depends on, itself left out."""

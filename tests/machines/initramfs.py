@@ -23,7 +23,7 @@ def write(archive: Archive, kernel: UnpackedKernel, path: Path) -> None:
         shutil.copy(Path(name) / "busybox/bin/busybox", root / "bin")
         shutil.copy(INIT, root / "init")
         (root / "modules").mkdir()
-        for number, module in enumerate(kernel.modules()):
-            shutil.copy(module, root / "modules" / f"{number:02}-{module.name}")
+        for number, (module, content) in enumerate(kernel.modules().items()):
+            (root / "modules" / f"{number:02}-{module}.ko").write_bytes(content)
         names = "".join(f"{each.relative_to(root)}\n" for each in sorted(root.rglob("*")))
         path.write_bytes(run("cpio", "--quiet", "--create", "--format", "newc", cwd=root, data=names.encode()))

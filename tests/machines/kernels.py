@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from machines.archives import Archive
 
+from images.commands import run
+
 MODULES = ("virtio_pci", "virtio_blk", "ext4")
 """What reaches the disks. What a kernel has built in is no file."""
+SPLIT_OFF = ("linux-binary-", "linux-modules-")
+"""Packages into which Debian splits its newest kernels."""
+DECOMPRESS = {".xz": ("xz", "-dc"), ".zst": ("zstd", "-dqc")}
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 
 
@@ -18,13 +22,34 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 class Kernel:
     """One that a machine can boot."""
 
-    name: str
+    release: str
     architecture: str
+    suites: tuple[str, ...]
+    """Of Debian, that have it."""
     package: str
     """That depends on the newest build."""
 
+    @property
+    def name(self) -> str:
+        return f"{self.release}-{self.architecture}"
 
-KERNELS = {each.name: each for each in (Kernel("6.1", "amd64", "linux-image-cloud-amd64"),)}
+
+KERNELS = {
+    each.name: each
+    for each in (
+        Kernel("5.10", "amd64", ("bullseye", "bullseye-security"), "linux-image-cloud-amd64"),
+        Kernel("6.1", "amd64", ("bookworm", "bookworm-security"), "linux-image-cloud-amd64"),
+        Kernel("6.12", "amd64", ("trixie", "trixie-security"), "linux-image-cloud-amd64"),
+        Kernel("sid", "amd64", ("sid",), "linux-image-cloud-amd64"),
+        Kernel("6.12", "arm64", ("trixie", "trixie-security"), "linux-image-cloud-arm64"),
+    )
+}
+"""sid has the newest that Debian has, whatever it is."""
+
+
+def find(name: str) -> Kernel:
+    """A kernel by its name, in which amd64 need not be said. Raises KeyError."""
+    return KERNELS[name if name in KERNELS else f"{name}-amd64"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +60,44 @@ class UnpackedKernel:
 
     @property
     def image(self) -> Path:
-        (found,) = self.root.glob("boot/vmlinuz-*")
+        """In /boot, or of newer ones beside the modules."""
+        (found,) = (path for place in ("boot", "usr/lib/modules") for path in self.root.glob(f"{place}/**/vmlinuz*"))
         return found
 
-    @property
-    def version(self) -> str:
-        """As uname tells it."""
-        return self.image.name.removeprefix("vmlinuz-")
-
-    def modules(self) -> list[Path]:
-        """The files of MODULES and of what they depend on, in the order of loading."""
-        files = {_name_of(path.name): path for path in self.root.glob("lib/modules/*/kernel/**/*.ko")}
-        names = (name for each in MODULES for name in _in_order(each, files))
-        return [files[name] for name in dict.fromkeys(names)]
+    def modules(self) -> dict[str, bytes]:
+        """MODULES and what they depend on, by name, in the order of loading; raises CommandFailed."""
+        files = {_name_of(path.name): path for path in self.root.glob("**/modules/*/kernel/**/*.ko*")}
+        modules: dict[str, bytes] = {}
+        for each in MODULES:
+            _add(modules, each, files)
+        return modules
 
 
 def unpack(kernel: Kernel, archive: Archive, root: Path) -> UnpackedKernel:
     """Unpack the newest build below `root`; raises CommandFailed."""
     (build,) = (each for each in archive.depended_on(kernel.package) if each.startswith("linux-image-"))
-    archive.unpack([build], root)
+    parts = (each for each in archive.depended_on(build) if each.startswith(SPLIT_OFF))
+    archive.unpack([build, *parts], root)
     return UnpackedKernel(root)
 
 
-def _in_order(name: str, files: dict[str, Path]) -> Iterator[str]:
+def _add(modules: dict[str, bytes], name: str, files: dict[str, Path]) -> None:
     """A module after those that it depends on (modinfo(8)); nothing where it is built in."""
-    if name in files:
-        found = _DEPENDS.search(files[name].read_bytes())
-        for each in found[1].decode().split(",") if found else ():
-            yield from _in_order(_name_of(each), files)
-        yield name
+    if name not in files or name in modules:
+        return
+    module = _read(files[name])
+    found = _DEPENDS.search(module)
+    for each in found[1].decode().split(",") if found else ():
+        _add(modules, _name_of(each), files)
+    modules[name] = module
+
+
+def _read(path: Path) -> bytes:
+    """Without the compression that busybox does not know."""
+    command = DECOMPRESS.get(path.suffix)
+    return run(*command, path) if command else path.read_bytes()
 
 
 def _name_of(text: str) -> str:
     """File names may have a dash where the module's own name has none."""
-    return text.removesuffix(".ko").replace("-", "_")
+    return text.partition(".ko")[0].replace("-", "_")

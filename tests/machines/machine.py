@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,13 +20,18 @@ from machines.kernels import Kernel, UnpackedKernel
 from images.caches import open_cache
 
 HERE = Path(__file__).parent
-RECIPE = (*(HERE / f"{each}.py" for each in ("archives", "kernels", "initramfs", "systems")), initramfs.INIT)
-"""A change of one of these makes the disks anew."""
+ARCHIVES = (HERE / "archives.py", HERE / "suites.py")
+KERNEL_RECIPE = (*ARCHIVES, HERE / "kernels.py", HERE / "initramfs.py", initramfs.INIT)
+DISK_RECIPE = (*ARCHIVES, HERE / "systems.py", *sorted(systems.REQUIREMENTS.glob("*.txt")))
+"""A change of one of these files makes the kernels, or the disks, anew."""
 SOURCES = ("crds", "node-agent", "tests", "pyproject.toml")
 """Of the project, what a machine gets."""
-COMMANDS = {"amd64": ("qemu-system-x86_64", "-cpu", "max")}
-"""How a machine of each architecture is emulated."""
-CONSOLES = {"amd64": "ttyS0"}
+COMMANDS = {
+    "amd64": ("qemu-system-x86_64", "-cpu", "max"),
+    "arm64": ("qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on"),
+}
+"""How a machine of each architecture is emulated; arm64 signs its pointers cheaply, the default takes as long again."""
+CONSOLES = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 _MEMORY_MEGABYTES = 2048
 _RESULTS_BYTES = 64 << 20
 
@@ -57,32 +62,19 @@ class Machine:
     def prepare(cls, kernel: Kernel) -> Machine:
         """Make what is not in the cache yet; raises CommandFailed."""
         with open_cache("machines") as cache:
-            own = cache / _digest_recipe()
-            archive = Archive(cache, kernel.architecture)
-            disk = own / f"system-{kernel.architecture}.ext4"
-            root = own / f"kernel-{kernel.name}-{kernel.architecture}"
-            made = root / "initramfs"
-            if not (disk.exists() and made.exists()):
-                archive.update()
-            if not disk.exists():
-                with _beside(disk) as new:
-                    systems.write_disk(archive, cache / "wheels", kernel.architecture, new)
-            if not made.exists():
-                with _beside(root) as new:
-                    initramfs.write(archive, kernels.unpack(kernel, archive, new), new / "initramfs")
-            return cls(kernel.architecture, UnpackedKernel(root), made, disk)
+            return cls(kernel.architecture, *_prepare_kernel(cache, kernel), _prepare_disk(cache, kernel.architecture))
 
-    def run(self, command: str, console: Path, seconds: float) -> Outcome:
+    def run(self, command: str, console: Path, seconds: float, words: str = "") -> Outcome:
         """Boot, run a shell's command in /project as root, and power off. Raises MachineFailed.
 
-        `console` takes what the machine prints; its disk is as it was before.
+        `console` takes what the machine prints, the kernel gets `words` besides; its disk is as it was before.
         """
         with TemporaryDirectory(prefix="podcorder-machine-") as name:
             project, results = Path(name) / "project.tar", Path(name) / "results.tar"
             _write_project(project, command)
             with results.open("wb") as file:
                 file.truncate(_RESULTS_BYTES)
-            emulate = [*COMMANDS[self.architecture], *self._options(project, results)]
+            emulate = [*COMMANDS[self.architecture], *self._options(project, results, words)]
             try:
                 with console.open("wb") as log:
                     subprocess.run(emulate, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=seconds)
@@ -92,18 +84,39 @@ class Machine:
                 raise MachineFailed(f"The machine did not end within {seconds:.0f} s: {_last_of(console)}") from None
             return _read_results(results, console)
 
-    def _options(self, project: Path, results: Path) -> list[str | Path]:
-        words = (
+    def _options(self, project: Path, results: Path, words: str) -> list[str | Path]:
+        line = (
             f"console={CONSOLES[self.architecture]} quiet panic=-1 systemd.unit=machine.service systemd.show_status=no"
-            " systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
+            f" systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all {words}"
         )
         drives = (f"{self.disk},snapshot=on", f"{project},readonly=on", str(results))
         return [
             *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(_MEMORY_MEGABYTES)),
             *("-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot"),
-            *("-kernel", self.kernel.image, "-initrd", self.initramfs, "-append", words),
+            *("-kernel", self.kernel.image, "-initrd", self.initramfs, "-append", line),
             *(word for each in drives for word in ("-drive", f"if=virtio,format=raw,file={each}")),
         ]
+
+
+def _prepare_kernel(cache: Path, kernel: Kernel) -> tuple[UnpackedKernel, Path]:
+    """Its files and its initramfs."""
+    root = cache / f"kernel-{kernel.name}-{_digest(KERNEL_RECIPE)}"
+    if not root.exists():
+        archive = Archive(cache, kernel.architecture, kernel.suites)
+        archive.update()
+        with _beside(root) as new:
+            initramfs.write(archive, kernels.unpack(kernel, archive, new), new / "initramfs")
+    return UnpackedKernel(root), root / "initramfs"
+
+
+def _prepare_disk(cache: Path, architecture: str) -> Path:
+    disk = cache / f"system-{architecture}-{_digest(DISK_RECIPE)}.ext4"
+    if not disk.exists():
+        archive = Archive(cache, architecture, systems.SUITES)
+        archive.update()
+        with _beside(disk) as new:
+            systems.write_disk(archive, cache / "wheels", architecture, new)
+    return disk
 
 
 def _write_project(path: Path, command: str) -> None:
@@ -130,9 +143,8 @@ def _last_of(console: Path) -> str:
     return console.read_text(errors="replace")[-4000:]
 
 
-def _digest_recipe() -> str:
-    texts = [each.read_bytes() for each in (*RECIPE, *sorted(systems.REQUIREMENTS.glob("*.txt")))]
-    return blake2b(b"\0".join(texts), digest_size=8).hexdigest()
+def _digest(recipe: Iterable[Path]) -> str:
+    return blake2b(b"\0".join(each.read_bytes() for each in recipe), digest_size=8).hexdigest()
 
 
 @contextmanager

@@ -15,8 +15,10 @@ from images.commands import run
 from images.recipes import PYTHON
 
 PROJECT = Path(__file__).parent.parent.parent
+SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
+"""The one whose Python the images have, whatever the kernel."""
 PACKAGES = (
-    *("python3.11", "libbpf1", "libstdc++6"),  # the recorder, and re2
+    *("python3.11", "libbpf1", "libstdc++6", "python3-bpfcc"),  # the recorder with either loader, and re2
     *("systemd", "dbus", "dash", "coreutils", "grep", "mount", "busybox-static"),
     *("runc", "crun", "containerd"),
 )
@@ -26,7 +28,7 @@ REQUIREMENTS = PROJECT / "requirements"
 _RUNNER = re.compile(r"(iniconfig|packaging|pluggy|pygments|pytest)==.*")
 _SITE = Path(wheels.SITE)
 _DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "etc", "var/lib", "project")
-_MEGABYTES = 1024
+_MEGABYTES = 1536
 
 
 def write_disk(archive: Archive, cache: Path, architecture: str, disk: Path) -> None:

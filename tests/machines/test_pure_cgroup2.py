@@ -29,7 +29,7 @@ SECONDS = 1200
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Of all tests of containers, run in the machine; what it printed is shown where one of these fails."""
     console = tmp_path_factory.mktemp("machine") / "console"
-    outcome = Machine.prepare(KERNELS["6.1"]).run(COMMAND, console, SECONDS)
+    outcome = Machine.prepare(KERNELS["6.1-amd64"]).run(COMMAND, console, SECONDS)
     print(console.read_text(errors="replace"))
     return outcome
 
