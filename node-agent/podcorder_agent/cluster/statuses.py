@@ -99,7 +99,11 @@ def explain(state: NodeState) -> tuple[str, str, str]:
         return "False", "Unloaded", "Nothing is recorded and nothing is left in the kernel, as the config asks."
     if state.problems:
         return "False", "NotUnderstood", "The rest is recorded. " + "; ".join(state.problems)
-    unavailable = [each.name for each in state.capabilities if each.state == "Unavailable"]
+    unavailable = {each.name: each.message for each in state.capabilities if each.state == "Unavailable"}
     if unavailable:
-        return "False", "CapabilitiesUnavailable", f"This node cannot record {', '.join(unavailable)}."
+        sentence = f"This node cannot record {', '.join(unavailable)}"
+        reasons = set(unavailable.values())
+        if len(unavailable) > 1 == len(reasons):  # it is the kernel's
+            sentence += f": {reasons.pop()}"
+        return "False", "CapabilitiesUnavailable", f"{sentence.removesuffix('.')}."
     return "True", "Recording", "The node records what its config asks for."

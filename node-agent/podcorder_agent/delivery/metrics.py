@@ -155,7 +155,7 @@ _HEALTH: dict[Metric, Callable[[Message], Values]] = {
     USAGE: lambda health: {(): health["journal"]["bytes"]},
     UTILIZATION: lambda health: {(): health["journal"]["bytes"] / health["journal"]["limit"]},
     UNDELIVERED: lambda health: {(): health["journal"]["undelivered"]},
-    RING: lambda health: {(): health["ring"]["used"] / health["ring"]["size"]},
+    RING: lambda health: {(): health["ring"]["used"] / health["ring"]["size"]} if health["ring"]["size"] else {},
     GENERATED: _read_generated,
     LOST: _read_lost,
 }

@@ -87,7 +87,9 @@ def report_capabilities(frame: Frame, told: object, known: dict[str, str]) -> li
             continue
         known[name] = standing
         if each.get("state") not in _WELL:
-            findings.append(report_finding(frame, f"capability.{name}", name, f"The capability is {standing}."))
+            findings.append(
+                report_finding(frame, f"capability.{name}", name, f"The capability is {standing.removesuffix('.')}.")
+            )
     return findings
 
 

@@ -17,6 +17,7 @@ from podcorder_agent.loaders import LOADERS
 from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.choice import Choice, choose_loader
+from podcorder_agent.recorder.errors import Unable
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, find_maps, make_skipped_map
 from podcorder_agent.recorder.loaders import CoreLoader
@@ -26,6 +27,7 @@ from podcorder_agent.recorder.recorder import Recorder
 from podcorder_agent.recorder.requests import RequestHandler
 from podcorder_agent.recorder.seccomp import install_filter
 from podcorder_agent.recorder.server import ControlServer
+from podcorder_agent.recorder.standby import Standby
 
 DEFAULT_RING_BYTES = 8 * 1024 * 1024
 BUSY_SECONDS = 0.025
@@ -52,6 +54,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--loader", choices=LOADERS, default="auto", help="what makes programs (default: %(default)s)")
     parser.add_argument("--objects", type=Path, help="directory of compiled BPF objects (default: the package's)")
     parser.add_argument("--sources", type=Path, help="directory of BPF sources, for bcc (default: the package's)")
+    parser.add_argument("--stay", action="store_true", help="answer, and say why, where nothing can be recorded")
     defaults = Limits()
     parser.add_argument("--journal-bytes", type=int, default=defaults.journal_bytes, help="the journal's cap")
     parser.add_argument("--kept-bytes", type=int, default=defaults.kept_bytes, help="delivered segments kept, bytes")
@@ -60,23 +63,36 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def record(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """The whole life of a recorder; raises PodcorderError where it cannot begin."""
     signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: signals.append(received))
     require_privileges()
-    choice = choose_loader(options.loader, options.objects, options.sources)
     pins = Pins(options.pins.absolute())
     pins.prepare()
     if options.exporter_gid is not None:
         join_group(options.exporter_gid)
     drop_privileges()
     install_filter()
-    found = find_maps(pins) if pins.loader == choice.loader.name else None
-    resumed = found is not None
+    try:
+        record(options, pins, signals)
+    except Unable as error:
+        if not options.stay:
+            raise
+        print(error, file=sys.stderr)
+        pins.close()
+        stand_by(options, error, signals)
+
+
+def record(options: argparse.Namespace, pins: Pins, signals: list[int]) -> None:
+    """Record until told to stop; raises PodcorderError where that cannot begin."""
+    resumed = False
     poller = select.epoll()
     try:
+        choice = choose_loader(options.loader, options.objects, options.sources)
+        found = find_maps(pins) if pins.loader == choice.loader.name else None
+        resumed = found is not None
         identities = Identities(choice.loader)
         recorder = begin(options, pins, found, choice, identities)
         server = listen(options, poller)
@@ -100,8 +116,43 @@ def begin(
     options: argparse.Namespace, pins: Pins, found: KernelMaps | None, choice: Choice, identities: Identities
 ) -> Recorder:
     """Lock the journal, then take over the pinned maps that were found, and their programs, or make them."""
-    generation = found.generation if found else int.from_bytes(os.urandom(8), "little") or 1
-    journal = Writer(
+    generation = found.generation if found else make_generation()
+    journal = open_journal(options, generation)
+    try:
+        maps = found or make_maps(options, pins, choice.loader, generation)
+        maps.beat()
+        maps.ignore(identities.find(os.getpid()))
+    except Unable:
+        journal.close()
+        raise
+    attachments = Attachments(choice.loader, pins, maps, identities)
+    attachments.adopt()
+    attachments.apply(maps.wanted_events())
+    return Recorder(journal, options.journal, pins, maps, attachments, generation, choice.described())
+
+
+def stand_by(options: argparse.Namespace, reason: Unable, signals: list[int]) -> None:
+    """Answer in a recorder's place; raises PodcorderError where even that cannot be."""
+    poller = select.epoll()
+    greeting = {"boot_id": read_boot_id(), "generation": make_generation(), "node": options.node}
+    journal = open_journal(options, greeting["generation"])
+    server = listen(options, poller)
+    try:
+        standby = Standby(journal, reason, {"name": options.loader, "reason": str(reason)}, greeting)
+        print(json.dumps({"ready": True, "resumed": False, **greeting, "capabilities": standby.states}), flush=True)
+        standby.serve(server, poller, signals)
+    finally:
+        server.close()
+
+
+def make_generation() -> int:
+    """A number for the programs' next load; never 0."""
+    return int.from_bytes(os.urandom(8), "little") or 1
+
+
+def open_journal(options: argparse.Namespace, generation: int) -> Writer:
+    """Lock the journal; raises JournalError."""
+    return Writer(
         options.journal,
         node=options.node,
         generation=generation,
@@ -109,13 +160,6 @@ def begin(
         limits=Limits(options.segment_bytes, options.kept_seconds, options.kept_bytes, options.journal_bytes),
         group=options.exporter_gid,
     )
-    maps = found or make_maps(options, pins, choice.loader, generation)
-    maps.beat()
-    maps.ignore(identities.find(os.getpid()))
-    attachments = Attachments(choice.loader, pins, maps, identities)
-    attachments.adopt()
-    attachments.apply(maps.wanted_events())
-    return Recorder(journal, options.journal, pins, maps, attachments, generation, choice.described())
 
 
 def make_maps(options: argparse.Namespace, pins: Pins, loader: CoreLoader, generation: int) -> KernelMaps:
@@ -163,7 +207,7 @@ def serve(
 
 def main() -> int:
     try:
-        record(parse_arguments())
+        run(parse_arguments())
     except PodcorderError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -14,6 +14,7 @@ from podcorder_agent.recorder.ladders import Capability, Rung
 from podcorder_agent.recorder.lockdown import is_locked_down
 from podcorder_agent.recorder.pins import Pins, remove_tree
 from podcorder_agent.recorder.preemption import preemption_refusal
+from podcorder_agent.recorder.privileges import are_known
 
 OBJECTS = Path(__file__).parent / "objects"
 MAPS_OBJECT = "containers"
@@ -82,6 +83,8 @@ class CoreLoader:
         self._objects = objects or OBJECTS / ARCHITECTURES.get(os.uname().machine, os.uname().machine)
 
     def check_kernel(self) -> None:
+        if not are_known():
+            raise RingBufferMissing
         with self._open(MAPS_OBJECT) as opened:
             rings = {each.type for each in opened.maps() if each.name == EVENTS_MAP}
         if not all(map(libbpf.takes_maps_of, rings)):

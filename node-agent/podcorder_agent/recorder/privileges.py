@@ -7,7 +7,7 @@ import os
 import struct
 from pathlib import Path
 
-from podcorder_agent.recorder.errors import NotPrivileged, RingBufferMissing
+from podcorder_agent.recorder.errors import NotPrivileged
 
 CAP_PERFMON = 38
 CAP_BPF = 39
@@ -53,10 +53,8 @@ def are_known(last: Path = LAST_CAPABILITY) -> bool:
 
 
 def require_privileges() -> None:
-    """Raise NotPrivileged unless CAP_BPF and CAP_PERFMON are in effect, RingBufferMissing where neither is known."""
-    if not are_known():
-        raise RingBufferMissing
-    if effective_capabilities() & KEPT != KEPT:
+    """Raise NotPrivileged unless CAP_BPF and CAP_PERFMON are in effect, or unknown to this kernel."""
+    if are_known() and effective_capabilities() & KEPT != KEPT:
         raise NotPrivileged("Recording needs CAP_BPF and CAP_PERFMON: run as root.")
 
 
@@ -82,7 +80,8 @@ def drop_privileges() -> None:
             # past the last capability, or no CAP_SETPCAP: no_new_privs below stands in for the bounding set
             continue
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    low, high = KEPT & 0xFFFFFFFF, KEPT >> 32
+    kept = KEPT & effective_capabilities()
+    low, high = kept & 0xFFFFFFFF, kept >> 32
     if _libc.capset(struct.pack("=Ii", _VERSION_3, 0), struct.pack("=6I", low, low, 0, high, high, 0)) < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))

@@ -157,15 +157,7 @@ class Recorder:
             "capabilities": self.attachments.states,
             "loader": self.loader,
             "counters": self.counters(),
-            "journal": {
-                "bytes": self.journal.bytes,
-                "limit": self.journal.limit,
-                "undelivered": self.journal.undelivered,
-                "segments": self.journal.segments,
-                "acknowledged": str(self.journal.acknowledged),
-                "position": str(self.journal.position),
-                "full": self._full_since is not None,
-            },
+            "journal": describe_journal(self.journal, full=self._full_since is not None),
             "ring": {"size": self.events.size, "used": self.events.used},
             "drained": {"bytes": self.events.drained_bytes, "records": self.events.drained_records},
         }
@@ -191,3 +183,16 @@ class Recorder:
         if self._full_since is None:
             self._full_since = time.monotonic()
         self._full_error = str(error)
+
+
+def describe_journal(journal: Writer, *, full: bool) -> dict[str, Any]:
+    """As `health` shows it."""
+    return {
+        "bytes": journal.bytes,
+        "limit": journal.limit,
+        "undelivered": journal.undelivered,
+        "segments": journal.segments,
+        "acknowledged": str(journal.acknowledged),
+        "position": str(journal.position),
+        "full": full,
+    }

@@ -171,6 +171,13 @@ def test_ready_says_what_is_wrong(change: dict[str, Any], reason: str) -> None:
         assert problem in message
 
 
+def test_one_reason_for_several_is_said_once() -> None:
+    """Where a kernel lets nothing be recorded, the condition names its reason."""
+    capabilities = tuple(Capability(name, "Unavailable", message="No ring buffers.") for name in ("Files", "TCP"))
+    _, _, message = explain(replace(STATE, capabilities=capabilities))
+    assert message == "This node cannot record Files, TCP: No ring buffers."
+
+
 def test_capabilities_have_the_contracts_names() -> None:
     """States and names are translated; what is off is not reported, what is too long is cut."""
     told = {
