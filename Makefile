@@ -139,6 +139,7 @@ lint: setup ## Check style, types, layers and generated files
 	@clang-format --dry-run -Werror bpf/*.c bpf/*.h
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python crds/generate.py --check
+	@PYTHONPATH=tests $(BIN)/python -m budget check
 
 .PHONY: format
 format: setup ## Put all code into its form
@@ -150,6 +151,11 @@ format: setup ## Put all code into its form
 generate: setup ## Write the generated files anew
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python crds/generate.py
+
+.PHONY: verifier-budget
+verifier-budget: setup root ## Measure the programs anew, and acknowledge what they cost the verifier (as root)
+	@PYTHONPATH=tests $(BIN)/python -m budget update
+	@$(BIN)/python docs/generate.py
 
 .PHONY: bench
 bench: setup collector root ## Measure what recording costs (as root)

@@ -8,6 +8,8 @@ import sys
 from dataclasses import Field, fields
 from pathlib import Path
 
+from verifier_budget import verifier_budget_page
+
 import podcorder_agent
 from podcorder_agent.cluster import metrics as cluster
 from podcorder_agent.delivery import metrics as delivery
@@ -145,6 +147,7 @@ PAGES = {
     "reference/events.md": events_page,
     "reference/metrics.md": metrics_page,
     "exit-codes.md": exit_codes_page,
+    "verifier-budget.md": lambda: verifier_budget_page(NOTE),
 }
 
 

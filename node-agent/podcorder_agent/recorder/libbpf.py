@@ -28,6 +28,9 @@ _RECURSION_MISSES_OFFSET = 208
 _MAP_INFO = struct.Struct("=6I16s")
 _DATASEC = 15
 MAP_TYPE_ARRAY = 2
+LOG_STATISTICS = 4
+"""Of what the verifier says: how much work a program was (BPF_LOG_STATS; Linux 5.2)."""
+_STATISTICS_BYTES = 4096
 _EXISTS = 17
 
 log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -53,6 +56,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_program__name": (c_char_p, [c_void_p]),
     "bpf_program__fd": (c_int, [c_void_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
+    "bpf_program__set_log_level": (c_int, [c_void_p, c_uint32]),
+    "bpf_program__set_log_buf": (c_int, [c_void_p, c_void_p, c_size_t]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_program__pin": (c_int, [c_void_p, c_char_p]),
     "bpf_link__pin": (c_int, [c_void_p, c_char_p]),
@@ -170,6 +175,11 @@ class Program:
         self._handle = handle
         self.name: str = library().bpf_program__name(handle).decode()
 
+    def set_log(self, level: int, buffer: ctypes.Array[ctypes.c_char]) -> None:
+        """Have the verifier write there at load."""
+        _check(library().bpf_program__set_log_level(self._handle, level), f"log level of {self.name}")
+        _check(library().bpf_program__set_log_buf(self._handle, buffer, len(buffer)), f"log of {self.name}")
+
     @property
     def fd(self) -> int:
         return _check(library().bpf_program__fd(self._handle), f"program {self.name}")
@@ -259,6 +269,15 @@ class Object:
 
     def load(self) -> None:
         _check(library().bpf_object__load(self._handle), f"load {self.path.name}")
+
+    def load_with_statistics(self) -> dict[str, str]:
+        """Load, and return by program what the verifier says of its work; empty where it is not loaded."""
+        buffers = {}
+        for program in self.programs():
+            buffers[program.name] = ctypes.create_string_buffer(_STATISTICS_BYTES)
+            program.set_log(LOG_STATISTICS, buffers[program.name])
+        self.load()
+        return {name: buffer.value.decode() for name, buffer in buffers.items()}
 
     def set_known_constants(self, values: dict[str, bytes]) -> None:
         """Set `const volatile` variables before the load; names the object does not have are left out."""

@@ -23,7 +23,7 @@ MAPS_OBJECT = "containers"
 HANDLERS_MAP = "syscall_handlers"
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 """Directory of the objects by machine, as `uname` names it."""
-_TRIAL_RING_BYTES = 256 * 1024
+TRIAL_RING_BYTES = 256 * 1024
 NO_BTF = "failed to find valid kernel BTF"
 """What libbpf says of a kernel without BTF."""
 EVENTS_MAP = "events"
@@ -49,6 +49,12 @@ class Loader(Protocol):
 
     def try_rung(self, rung: Rung) -> None:
         """Load and attach a rung with maps of its own, then let go of it; raises RungRefused."""
+
+    def verify(self, rung: Rung) -> dict[str, str]:
+        """Load a rung with maps of its own, then let go of it; raises RungRefused.
+
+        Returns by program what the verifier says of its work, as BPF_LOG_STATS asks for.
+        """
 
 
 class LoadedProgram(Protocol):
@@ -147,12 +153,22 @@ class CoreLoader:
 
     def try_rung(self, rung: Rung) -> None:
         try:
-            with self._loaded(rung, None, _TRIAL_RING_BYTES) as by_name:
+            with self._loaded(rung, None, TRIAL_RING_BYTES) as by_name:
                 attached = [by_name[name].attach() for name in rung.programs]
                 for link in attached:
                     link.close()
         except OSError as error:
             raise RungRefused(libbpf.explanation(str(error))) from None
+
+    def verify(self, rung: Rung) -> dict[str, str]:
+        programs = rung.programs.keys() | rung.handlers.values()
+        try:
+            with self._open(rung.object) as opened:
+                prepare(opened, programs, None, TRIAL_RING_BYTES)
+                statistics = opened.load_with_statistics()
+        except OSError as error:
+            raise RungRefused(libbpf.explanation(str(error))) from None
+        return {name: statistics[name] for name in programs}
 
     @contextmanager
     def _loaded(self, rung: Rung, pins: Pins | None, ring_bytes: int) -> Iterator[Mapping[str, LoadedProgram]]:

@@ -15,7 +15,14 @@ from podcorder_agent.recorder.bcc.programs import RawTracepoint
 from podcorder_agent.recorder.bcc.sources import SOURCES, Hook, MadeMap, read_hooks
 from podcorder_agent.recorder.errors import ObjectMissing
 from podcorder_agent.recorder.ladders import Rung
-from podcorder_agent.recorder.loaders import CoreLoader, LoadedProgram, RungRefused, constants, prepare
+from podcorder_agent.recorder.loaders import (
+    TRIAL_RING_BYTES,
+    CoreLoader,
+    LoadedProgram,
+    RungRefused,
+    constants,
+    prepare,
+)
 from podcorder_agent.recorder.pins import Pins
 
 _RAW_TRACEPOINT_KIND = "tp_btf"
@@ -31,8 +38,19 @@ class BccLoader(CoreLoader):
         super().__init__(objects)
         self._sources = (sources or SOURCES).absolute()
 
+    def verify(self, rung: Rung) -> dict[str, str]:
+        with self._programs(rung, None, TRIAL_RING_BYTES, libbpf.LOG_STATISTICS) as programs:
+            return {name: program.log for name, program in programs.items()}
+
     @contextmanager
     def _loaded(self, rung: Rung, pins: Pins | None, ring_bytes: int) -> Iterator[Mapping[str, LoadedProgram]]:
+        with self._programs(rung, pins, ring_bytes) as programs:
+            yield programs
+
+    @contextmanager
+    def _programs(
+        self, rung: Rung, pins: Pins | None, ring_bytes: int, log_level: int = 0
+    ) -> Iterator[dict[str, RawTracepoint]]:
         names = sorted(rung.programs.keys() | rung.handlers.values())
         hooks = self._hooks(rung.object, names)
         with ExitStack() as stack:
@@ -44,7 +62,7 @@ class BccLoader(CoreLoader):
             loaded = {}
             for name, instructions in compile_apart(request).items():
                 try:
-                    loaded[name] = RawTracepoint(name, hooks[name].target, instructions)
+                    loaded[name] = RawTracepoint(name, hooks[name].target, instructions, log_level)
                 except OSError as error:
                     raise RungRefused(error.strerror) from None
                 stack.callback(loaded[name].close)

@@ -63,11 +63,11 @@ class RawTracepointLink:
 class RawTracepoint:
     """A loaded program and the tracepoint it is for."""
 
-    def __init__(self, name: str, tracepoint: str, instructions: bytes) -> None:
-        """Raises OSError with the verifier's last word."""
+    def __init__(self, name: str, tracepoint: str, instructions: bytes, log_level: int = 0) -> None:
+        """Raises OSError with the verifier's last word; what it says by `log_level` is in `log`."""
         self._tracepoint = tracepoint
         with mmap.mmap(-1, _LOG_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as log:
-            options = _LoadOptions(size=ctypes.sizeof(_LoadOptions), log_size=_LOG_BYTES)
+            options = _LoadOptions(size=ctypes.sizeof(_LoadOptions), log_level=log_level, log_size=_LOG_BYTES)
             pages = ctypes.c_char.from_buffer(log)
             options.log_buffer = ctypes.addressof(pages)
             count = len(instructions) // _INSTRUCTION_BYTES
@@ -75,8 +75,9 @@ class RawTracepoint:
                 _RAW_TRACEPOINT, name.encode(), _LICENSE, instructions, count, ctypes.byref(options)
             )
             del pages
+            self.log = log[: log.find(b"\0")].decode(errors="replace")
             if self.fd < 0:
-                reason = libbpf.verifier_line(log[: log.find(b"\0")].decode(errors="replace").splitlines())
+                reason = libbpf.verifier_line(self.log.splitlines())
                 raise OSError(-self.fd, f"{name}: {reason or os.strerror(-self.fd)}")
 
     def pin(self, path: Path) -> None:
