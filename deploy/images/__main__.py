@@ -44,8 +44,8 @@ def build(cache: Path, arguments: argparse.Namespace) -> None:
         for architecture in arguments.architecture or [run("dpkg", "--print-architecture").decode().strip()]:
             apt = Apt(cache / f"apt-{architecture}", architecture, arguments.sources)
             builder = Builder(PROJECT, lock, architecture, apt, cache, output, arguments.accept_newer)
-            for recipe in RECIPES.values():
-                made = builder.build(recipe, own)
+            for name in arguments.image or RECIPES:
+                made = builder.build(RECIPES[name], own)
                 print(made.reference, made.architecture, made.digest, made.size, made.archive, flush=True)
 
 
@@ -68,9 +68,10 @@ def _parse() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("pin", help="write debian.lock with the versions that are offered now")
-    building = commands.add_parser("build", help="make both images, each with its SBOM")
+    building = commands.add_parser("build", help="make the images, each with its SBOM")
     building.add_argument("--output", type=Path, default=PROJECT / "build" / "images")
     building.add_argument("--architecture", choices=ARCHITECTURES, action="append", help="default: the machine's")
+    building.add_argument("--image", choices=tuple(RECIPES), action="append", help="default: all of them")
     building.add_argument(
         "--accept-newer", action="store_true", help="take a newer package where the pinned one is not offered any more"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from images import archives, bytecode, debian, sboms, wheels
 from images.apt import Apt
 from images.archives import Image
+from images.debian import Package
 from images.locks import Lock
 from images.recipes import REGISTRY, USER, Recipe
 from images.trees import Tree
@@ -45,38 +46,43 @@ class Builder:
 
     def build(self, recipe: Recipe, own: Wheel) -> Built:
         """Write the image's archive and its SBOM; raises ImageError."""
-        pins = self.lock.select(self.architecture, recipe.packages)
-        packages = debian.fetch(pins, self.cache / "packages", self.apt, accept_newer=self.accept_newer)
+        base, more = self._fetch(recipe.base_packages), self._fetch(recipe.variant_packages)
         requirements = self.project / "requirements" / recipe.requirements
         dependencies = wheels.fetch(requirements, self.architecture, self.cache / "wheels")
         settings = tomllib.loads((self.project / "pyproject.toml").read_text())["project"]
-        system, libraries, project = Tree(), Tree(), Tree()
-        debian.unpack(packages, system)
+        system, variant, libraries, project = Tree(), Tree(), Tree(), Tree()
+        debian.unpack(base, system)
         wheels.unpack(dependencies, libraries)
         wheels.unpack([own], project)
         wheels.add_script(recipe.script, settings["scripts"][recipe.script], project)
-        for tree in (system, libraries, project):
+        trees = {"Debian packages": system, f"requirements/{recipe.requirements}": libraries}
+        if more:
+            debian.unpack_above(more, base, variant)
+            trees[f"Debian packages for {recipe.variant}"] = variant
+        trees["podcorder"] = project
+        for tree in trees.values():
             tree.remove(recipe.unneeded)
             bytecode.compile_sources(tree, recipe.uncompiled)
-        layers = {
-            "Debian packages": system.make_layer(self.time),
-            f"requirements/{recipe.requirements}": libraries.make_layer(self.time),
-            "podcorder": project.make_layer(self.time),
-        }
-        reference = f"{REGISTRY}/{recipe.name}:{settings['version']}"
+        layers = {what: tree.make_layer(self.time) for what, tree in trees.items()}
+        tag = recipe.tag(settings["version"])
         created = self.lock.time.isoformat()
-        image = Image(reference, self.architecture, created, _configure(recipe, settings, created), layers)
-        stem = f"{recipe.name}-{settings['version']}-{self.architecture}"
+        configuration = _configure(recipe, tag, settings["license"], created)
+        image = Image(f"{REGISTRY}/{recipe.name}:{tag}", self.architecture, created, configuration, layers)
+        stem = f"{recipe.name}-{tag}-{self.architecture}"
         archive = self.output / f"{stem}.tar"
         digest = archives.write(image, archive, self.time)
         document = sboms.describe(
-            f"{REGISTRY}/{recipe.name}", settings["version"], digest, self.lock.time, packages, [*dependencies, own]
+            f"{REGISTRY}/{recipe.name}", tag, digest, self.lock.time, [*base, *more], [*dependencies, own]
         )
         (self.output / f"{stem}.cdx.json").write_bytes(document)
-        return Built(reference, self.architecture, archive, digest, sum(layer.size for layer in layers.values()))
+        return Built(image.reference, self.architecture, archive, digest, sum(layer.size for layer in layers.values()))
+
+    def _fetch(self, packages: tuple[str, ...]) -> list[Package]:
+        pins = self.lock.select(self.architecture, packages)
+        return debian.fetch(pins, self.cache / "packages", self.apt, accept_newer=self.accept_newer)
 
 
-def _configure(recipe: Recipe, project: dict[str, Any], created: str) -> dict[str, Any]:
+def _configure(recipe: Recipe, tag: str, licence: str, created: str) -> dict[str, Any]:
     environment = {
         "PATH": "/usr/local/bin:/usr/bin",
         **debian.ENVIRONMENT,
@@ -88,8 +94,8 @@ def _configure(recipe: Recipe, project: dict[str, Any], created: str) -> dict[st
         "created": created,
         "title": recipe.name,
         "description": recipe.description,
-        "version": project["version"],
-        "licenses": project["license"],
+        "version": tag,
+        "licenses": licence,
     }
     return {
         "User": f"{USER}:{USER}",

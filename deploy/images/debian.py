@@ -78,9 +78,7 @@ def unpack(packages: list[Package], tree: Tree) -> None:
     for path in _MERGED:
         tree.add_link(path, f"usr/{path}")
         tree.add_directory(f"usr/{path}")
-    for package in packages:
-        _unpack(run("dpkg-deb", "--fsys-tarfile", package.file), tree)
-    tree.add_file("var/lib/dpkg/status", "\n".join(_status(package) for package in packages).encode())
+    _add(packages, packages, tree)
     tree.add_file("etc/passwd", f"root:x:0:0::/:/nologin\npodcorder:x:{USER}:{USER}::/:/nologin\n".encode())
     tree.add_file("etc/group", f"root:x:0:\npodcorder:x:{USER}:\n".encode())
     tree.add_file("etc/nsswitch.conf", b"passwd: files\ngroup: files\nhosts: files dns\n")
@@ -88,6 +86,17 @@ def unpack(packages: list[Package], tree: Tree) -> None:
     tree.add_file(_CERTIFICATES, b"".join(certificates))
     for name in ("python", "python3"):
         tree.add_link(f"usr/bin/{name}", "python3.11")
+
+
+def unpack_above(more: list[Package], base: list[Package], tree: Tree) -> None:
+    """What is in more packages, for a layer above that of the base."""
+    _add(more, [*base, *more], tree)
+
+
+def _add(packages: list[Package], installed: list[Package], tree: Tree) -> None:
+    for package in packages:
+        _unpack(run("dpkg-deb", "--fsys-tarfile", package.file), tree)
+    tree.add_file("var/lib/dpkg/status", "\n".join(_status(package) for package in installed).encode())
 
 
 def _unpack(archive: bytes, tree: Tree) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 REGISTRY = "podcorder.dev"
 """First part of the images' names."""
@@ -104,7 +104,7 @@ class Recipe:
 
     name: str
     description: str
-    packages: tuple[str, ...]
+    base_packages: tuple[str, ...]
     """Debian packages, all of them: what these depend on is named as well, or left out on purpose."""
     requirements: str
     """File in requirements/ that pins what comes from PyPI."""
@@ -115,22 +115,70 @@ class Recipe:
     unneeded: tuple[str, ...]
     uncompiled: tuple[str, ...] = ()
     """Python sources without bytecode, because they are not loaded."""
+    variant: str = ""
+    """What sets it apart from the image of the same name without one, at the end of its tag."""
+    variant_packages: tuple[str, ...] = ()
+    """Debian packages that a variant has in addition, in a layer of their own: the others it shares."""
+
+    @property
+    def title(self) -> str:
+        """Name and variant."""
+        return _join(self.name, self.variant)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """All Debian packages of the image."""
+        return (*self.base_packages, *self.variant_packages)
+
+    def tag(self, version: str) -> str:
+        """The image's, for a version of the project."""
+        return _join(version, self.variant)
+
+
+def _join(first: str, variant: str) -> str:
+    return f"{first}-{variant}" if variant else first
 
 
 AGENT = Recipe(
     name="podcorder-agent",
     description="The recorder and the exporter of one node",
-    packages=(*_COMMON_PACKAGES, "libbpf1", "libelf1"),
+    base_packages=(*_COMMON_PACKAGES, "libbpf1", "libelf1"),
     requirements="agent.txt",
     script="podcorder",
     entrypoint=(),
     command=("podcorder", "--help"),
     unneeded=(*_COMMON_UNNEEDED, "usr/local/lib/python3.11/dist-packages/podcorder_operator/*"),
 )
+COMPILING_AGENT = replace(
+    AGENT,
+    variant="bcc",
+    description=f"{AGENT.description}, with a compiler of BPF programs",
+    variant_packages=(
+        "libbpfcc",
+        "libbsd0",
+        "libclang-cpp14",
+        "libedit2",
+        "libicu72",
+        "libllvm14",
+        "libmd0",
+        "libtinfo6",
+        "libxml2",
+        "libz3-4",
+        "python3-bpfcc",
+    ),
+    unneeded=(
+        *AGENT.unneeded,
+        # Of ICU libxml2 wants characters alone.
+        "usr/lib/*/libicui18n.*",
+        "usr/lib/*/libicuio.*",
+        "usr/lib/*/libicutest.*",
+        "usr/lib/*/libicutu.*",
+    ),
+)
 OPERATOR = Recipe(
     name="podcorder-operator",
     description="The operator, which says what each node records",
-    packages=_COMMON_PACKAGES,
+    base_packages=_COMMON_PACKAGES,
     requirements="operator.txt",
     script="podcorder-operator",
     entrypoint=("podcorder-operator",),
@@ -141,4 +189,4 @@ OPERATOR = Recipe(
         "usr/local/lib/python3.11/dist-packages/kubernetes/aio/client/models/[!_]*",
     ),
 )
-RECIPES = {recipe.name: recipe for recipe in (AGENT, OPERATOR)}
+RECIPES = {recipe.title: recipe for recipe in (AGENT, COMPILING_AGENT, OPERATOR)}
