@@ -136,6 +136,13 @@ class CapabilityState(StrEnum):
     UNAVAILABLE = "Unavailable"
 
 
+class Loader(StrEnum):
+    """How programs come into a node's kernel: compiled beforehand, or on the node by bcc."""
+
+    CORE = "core"
+    BCC = "bcc"
+
+
 class Programs(StrEnum):
     """Whether a node's kernel may hold anything of Podcorder's."""
 

@@ -96,6 +96,7 @@ KINDS = (
             Column("Applied", ".status.appliedGeneration", "integer"),
             Column("Agent", ".status.agentVersion"),
             Column("Kernel", ".status.kernelVersion", wide=True),
+            Column("Loader", ".status.loader.name", wide=True),
             Column("Reason", condition("Ready", "reason"), wide=True),
             AGE,
         ),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from podcorder_crds.capabilities import Capability
 from podcorder_crds.conditions import Conditions
-from podcorder_crds.enums import CapabilityState, PolicyKind, Programs
+from podcorder_crds.enums import CapabilityState, Loader, PolicyKind, Programs
 from podcorder_crds.models import Model
 from podcorder_crds.names import Generation, LabelName, ObjectName
 from podcorder_crds.policies import RecordingSpec
@@ -67,6 +67,15 @@ class CapabilityReport(Model):
     """What is missing and why; absent where the state is Full."""
 
 
+class LoaderReport(Model):
+    """How the programs come into the node's kernel."""
+
+    name: Loader
+    """Compiled beforehand and adapted to the kernel by its types (core), or compiled on the node (bcc)."""
+    reason: Annotated[str, Field(max_length=1024)] | None = None
+    """Why it is this one."""
+
+
 class NodeRecordingConfigStatus(Model):
     """What the node is doing. Its agent writes it."""
 
@@ -76,6 +85,8 @@ class NodeRecordingConfigStatus(Model):
     """The namespaces that have pods on the node, sorted. The operator gives the node the policies of these."""
     capabilities: Annotated[tuple[CapabilityReport, ...], Field(max_length=32), Keyed("name")] = ()
     """What the node can record, and how well."""
+    loader: LoaderReport | None = None
+    """What brings Podcorder's programs into the node's kernel; absent until the recorder has said so."""
     conditions: Conditions = ()
     """Ready: the agent runs and records what the config asks for."""
     agent_version: Annotated[str, Field(max_length=64)] | None = None

@@ -1,13 +1,14 @@
-"""The recorder's capabilities in the words of the contract."""
+"""The recorder's capabilities and its loader in the words of the contract."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from podcorder_agent.cluster.states import Capability
+from podcorder_agent.cluster.states import Capability, Loader
 from podcorder_crds import Capability as Name
 from podcorder_crds import CapabilityState
+from podcorder_crds import Loader as LoaderName
 
 _STATES = {
     "Active": CapabilityState.FULL,
@@ -28,3 +29,10 @@ def report_capabilities(told: Mapping[str, Mapping[str, Any]]) -> tuple[Capabili
             rung, reason = str(each.get("rung") or ""), str(each.get("reason") or "")
             found.append(Capability(name.value, state.value, rung[:MOST_RUNG], reason[:MOST_MESSAGE]))
     return tuple(found)
+
+
+def report_loader(told: object) -> Loader | None:
+    """None for one that the contract does not know: the rest of the status would be refused with it."""
+    if not isinstance(told, Mapping) or told.get("name") not in tuple(LoaderName):
+        return None
+    return Loader(str(told["name"]), str(told.get("reason") or "")[:MOST_MESSAGE])

@@ -12,14 +12,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from podcorder_agent.cluster.capabilities import report_capabilities
+from podcorder_agent.cluster.capabilities import report_capabilities, report_loader
 from podcorder_agent.cluster.cgroups import PodCgroup, PodCgroups
 from podcorder_agent.cluster.decisions import NAMING_NS, Decision, Recorded, Unrecorded, decide
 from podcorder_agent.cluster.matching import Combination, PolicyKey, key_of, match
 from podcorder_agent.cluster.pods import ContainerFacts, PodFacts
 from podcorder_agent.cluster.recovery import Recovery
 from podcorder_agent.cluster.selection import Selection
-from podcorder_agent.cluster.states import Board, NodeState
+from podcorder_agent.cluster.states import Board, Loader, NodeState
 from podcorder_agent.cluster.streams import Change
 from podcorder_agent.cluster.world import ConfigHolder, Pods
 from podcorder_agent.control.client import ControlClient, ControlError
@@ -62,6 +62,7 @@ class Follower:
         """New cgroups that are no pod's, to be let go."""
         self._decisions: dict[int, Decision] = {}
         self._selection = Selection(control)
+        self._loader: Loader | None = None
         self._reader: Reader | None = None
         self._generation: int | None = None
         self._policies: dict[PolicyKey, ConfiguredPolicy] = {}
@@ -280,7 +281,9 @@ class Follower:
         """Notices what becomes of its capabilities, and that it has begun anew. Raises ControlError."""
         if time.monotonic() >= self._next_health:
             self._next_health = time.monotonic() + HEALTH_SECONDS
-            self._selection.note(self._control.health())
+            health = self._control.health()
+            self._selection.note(health)
+            self._loader = report_loader(health.get("loader"))
 
     def _post(self, recorder_problem: str) -> None:
         config = self._config.config
@@ -295,6 +298,7 @@ class Follower:
                     (*config.problems, *self._selection.refused.values()),
                     recorder_problem,
                     config.unload and self._unloaded == self._generation,
+                    self._loader,
                 )
             )
 

@@ -18,6 +18,14 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class Loader:
+    """What brings programs into the kernel, and why that."""
+
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeState:
     """All that the status of a NodeRecordingConfig says."""
 
@@ -34,6 +42,8 @@ class NodeState:
     recorder_problem: str = ""
     unloaded: bool = False
     """Whether nothing of ours is left in the kernel, as the config asks."""
+    loader: Loader | None = None
+    """None: the recorder has not said yet."""
 
 
 @dataclass(slots=True)

@@ -81,10 +81,12 @@ class StatusWriter:
             | ({"message": each.message} if each.message else {})
             for each in state.capabilities
         ]
+        loader = state.loader and {"name": state.loader.name, "reason": state.loader.reason or None}
         return {
             "appliedGeneration": state.applied_generation or None,
             "namespaces": list(state.namespaces[:MAX_NAMESPACES]),
             "capabilities": capabilities,
+            "loader": loader,
             "conditions": [ready],
             "agentVersion": __version__,
             "kernelVersion": os.uname().release,

@@ -22,7 +22,12 @@ from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, find_maps, make_skipped_map
 from podcorder_agent.recorder.loaders import CoreLoader
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
-from podcorder_agent.recorder.privileges import drop_privileges, join_group, require_privileges
+from podcorder_agent.recorder.privileges import (
+    drop_privileges,
+    join_group,
+    lift_memory_limit,
+    require_privileges,
+)
 from podcorder_agent.recorder.recorder import Recorder
 from podcorder_agent.recorder.requests import RequestHandler
 from podcorder_agent.recorder.seccomp import install_filter
@@ -73,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
     pins.prepare()
     if options.exporter_gid is not None:
         join_group(options.exporter_gid)
+    lift_memory_limit()
     drop_privileges()
     install_filter()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import struct
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def require_privileges() -> None:
     """Raise NotPrivileged unless CAP_BPF and CAP_PERFMON are in effect, or unknown to this kernel."""
     if are_known() and effective_capabilities() & KEPT != KEPT:
         raise NotPrivileged("Recording needs CAP_BPF and CAP_PERFMON: run as root.")
+
+
+def lift_memory_limit() -> None:
+    """Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK, and raising that takes CAP_SYS_RESOURCE: without, the
+    limit stays as it is."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def join_group(group: int) -> None:

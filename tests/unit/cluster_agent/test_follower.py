@@ -14,7 +14,7 @@ from fixtures.unprivileged_recorder import UnprivilegedRecorder
 
 from podcorder_agent.classes import RecordClass
 from podcorder_agent.cluster.follower import SETTLING_SECONDS, Follower
-from podcorder_agent.cluster.states import Board
+from podcorder_agent.cluster.states import Board, Loader
 from podcorder_agent.cluster.streams import Drop, Listed, Put
 from podcorder_agent.control.client import ControlClient
 from podcorder_agent.control.messages import MessageError
@@ -237,6 +237,18 @@ def test_a_policy_that_goes_lets_go(tmp_path: Path) -> None:
         assert [each["cgroup_id"] for each in node.asked("exclude")] == [sandbox, main]
         assert node.asked("configure")[-1] == {"kind": "configure", "slot": 0, "settings": None}
         assert node.asked("pending")[-1]["events"] == []
+
+
+def test_the_loader_is_what_the_recorder_says_of_itself(tmp_path: Path) -> None:
+    """Its name and reason are part of the node's state; of a recorder that does not tell it there is none."""
+    for health, told in (({}, None), ({"loader": {"name": "bcc", "reason": "asked for"}}, Loader("bcc", "asked for"))):
+        directory = tmp_path / str(len(health))
+        directory.mkdir()
+        with following(directory) as node:
+            node.recorder.health = health
+            node.tell(make_config(make_entry()))
+            node.until_applied(1)
+            assert node.board.read().loader == told
 
 
 def test_an_unloading_config_lets_go_of_everything(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from aiohttp import web
 from fixtures.api_server import ApiServer, status
 
 from podcorder_agent.cluster.api import Api
-from podcorder_agent.cluster.capabilities import report_capabilities
+from podcorder_agent.cluster.capabilities import report_capabilities, report_loader
 from podcorder_agent.cluster.collections import ConfigCollection
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.leases import Heartbeat
-from podcorder_agent.cluster.states import Board, Capability, NodeState
+from podcorder_agent.cluster.states import Board, Capability, Loader, NodeState
 from podcorder_agent.cluster.statuses import StatusWriter, explain
 from podcorder_crds import NodeRecordingConfigStatus
 
@@ -60,7 +60,7 @@ def test_the_status_is_of_the_contract() -> None:
         board = Board()
         async with ApiServer() as server, writing(server, board, 0.05):
             server.put(CONFIG)
-            board.post(replace(STATE, problems=("a",)))
+            board.post(replace(STATE, problems=("a",), loader=Loader("bcc", "asked for")))
             await until(lambda: written(server))
             (request,) = server.requests("patch")
             assert request.path == f"{CONFIG}/status"
@@ -70,6 +70,8 @@ def test_the_status_is_of_the_contract() -> None:
             found = NodeRecordingConfigStatus.model_validate(request.body["status"])
             assert (found.applied_generation, found.namespaces) == (4, ("default", "shop"))
             assert found.conditions[0].reason == "NotUnderstood"
+            assert found.loader is not None
+            assert (found.loader.name, found.loader.reason) == ("bcc", "asked for")
 
     asyncio.run(scenario())
 
@@ -192,6 +194,21 @@ def test_capabilities_have_the_contracts_names() -> None:
         Capability("Files", "Degraded", "raw_tp", "x" * 1024),
         Capability("NetworkTcp", "Full", "tp_btf", ""),
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "reported"),
+    [
+        ({"name": "core", "reason": "x" * 5000}, Loader("core", "x" * 1024)),
+        ({"name": "bcc"}, Loader("bcc", "")),
+        ({"name": "later", "reason": "better"}, None),
+        ({"name": ["core"]}, None),
+        (None, None),
+    ],
+)
+def test_a_loader_is_reported_if_the_contract_has_it(told: object, reported: Loader | None) -> None:
+    """With its reason, cut where that is too long; anything else is left out."""
+    assert report_loader(told) == reported
 
 
 def test_the_lease_is_made_and_renewed() -> None:
