@@ -60,10 +60,13 @@ def require_privileges() -> None:
 
 
 def lift_memory_limit() -> None:
-    """Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK, and raising that takes CAP_SYS_RESOURCE: without, the
-    limit stays as it is."""
-    with suppress(ValueError, OSError):
+    """Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK: away with it, or without CAP_SYS_RESOURCE as high as the
+    hard limit lets it be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    try:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (hard, hard))
 
 
 def join_group(group: int) -> None:
