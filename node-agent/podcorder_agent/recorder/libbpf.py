@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import struct
 from collections import deque
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ LOG_STATISTICS = 4
 """Of what the verifier says: how much work a program was (BPF_LOG_STATS; Linux 5.2)."""
 _STATISTICS_BYTES = 4096
 _EXISTS = 17
+
+_MISSING = (
+    (re.compile(r"failed to find kernel BTF type ID of '(\w+)'"), "this kernel has no tracepoint or function {}"),
+    (re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] ([\w .]+) "), "this kernel has no {}"),
+)
+"""Of libbpf's log and the verifier's: what the kernel's types lack, and how that is said."""
 
 log: deque[str] = deque(maxlen=_LOG_LINES)
 """What libbpf said last, one line each, oldest first."""
@@ -139,6 +146,9 @@ _print_function = _PrintFunction(_keep_message)
 def explanation(default: str) -> str:
     """The line of libbpf's log that tells the most about the last refusal, or `default`."""
     lines = [line.removeprefix("libbpf: ") for line in log]
+    for pattern, sentence in _MISSING:
+        for found in filter(None, map(pattern.search, lines)):
+            return sentence.format(found[1])
     for mark in ("failed to attach", "failed to auto-attach", "load failed", "failed", "error"):
         for line in reversed(lines):
             if mark in line and "failed to load object" not in line:
@@ -243,11 +253,29 @@ class ObjectMap:
         _check(library().bpf_map__set_initial_value(self._handle, value, len(value)), f"initial value of {self.name}")
 
 
+class _OpenOptions(ctypes.Structure):
+    """`struct bpf_object_open_opts` of libbpf 1.0 (libbpf.h), as far as it is used."""
+
+    _fields_ = (
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("relaxed_maps", c_bool),
+        ("pin_root", c_char_p),
+        ("reserved", c_uint32),
+        ("settings", c_char_p),
+        ("types", c_char_p),
+    )
+
+
 class Object:
     """A compiled BPF object: open, adjust, load; a context manager that frees it and what is not pinned."""
 
-    def __init__(self, path: Path) -> None:
-        self._handle = _check_pointer(library().bpf_object__open_file(os.fsencode(path), None), f"open {path}")
+    def __init__(self, path: Path, types: Path | None = None) -> None:
+        """`types`: a file with BTF to be taken for all of the kernel's; where none is named, modules' are looked into
+        for what the kernel's own lacks, and without CAP_SYS_ADMIN the load fails there."""
+        options = _OpenOptions(size=ctypes.sizeof(_OpenOptions), types=os.fsencode(types) if types else None)
+        handle = library().bpf_object__open_file(os.fsencode(path), ctypes.byref(options))
+        self._handle = _check_pointer(handle, f"open {path}")
         self.path = path
 
     def __enter__(self) -> Object:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
 from podcorder_agent.recorder.ladders import Capability, Rung
 from podcorder_agent.recorder.lockdown import is_locked_down
@@ -186,7 +187,7 @@ class CoreLoader:
         path = self._objects / f"{name}.bpf.o"
         if not path.exists():
             raise ObjectMissing(f"{path} is missing: compile the BPF programs (make) or install the package again.")
-        return libbpf.Object(path)
+        return libbpf.Object(path, BTF_PATH if BTF_PATH.exists() else None)
 
 
 def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.cgroups import find_cgroup, walk_cgroups
@@ -86,3 +88,23 @@ def test_refusal_is_explained_by_the_verifier() -> None:
     )
     libbpf.log.clear()
     assert libbpf.explanation("load: Operation not permitted") == "load: Operation not permitted"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "libbpf: prog 'record_exec': failed to find kernel BTF type ID of 'sched_process_exec': -1",
+            "this kernel has no tracepoint or function sched_process_exec",
+        ),
+        (
+            "failed to resolve CO-RE relocation <byte_off> [163] struct io_kiocb.opcode (0:1 @ offset 8)",
+            "this kernel has no struct io_kiocb.opcode",
+        ),
+    ],
+)
+def test_refusal_names_what_the_kernels_types_lack(line: str, sentence: str) -> None:
+    """A tracepoint or a field that is not there is said by its name, and not by an error's number."""
+    libbpf.log.clear()
+    libbpf.log.extend(["libbpf: failed to iterate BTF objects: -1", line, "libbpf: prog 'x': failed to load: -1"])
+    assert libbpf.explanation("none") == sentence
