@@ -106,7 +106,7 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 	if (!removed && inherit_selection(record, parent, scratch->path, now))
 		count_generated_lost(CLASS_CGROUP, LOSS_MAP_FULL); /* besides the record below */
 	selection = bpf_map_lookup_elem(&cgroups, &id);
-	log_debug("container seen: cgroup=%llu removed=%u pid=%u", id, removed, PID);
+	log_debug("cgroup seen: cgroup=%llu removed=%u pid=%u", id, removed, PID);
 
 	length = bpf_probe_read_kernel_str(scratch->path, sizeof(scratch->path), path);
 	if (length < 1) {

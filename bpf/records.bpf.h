@@ -241,6 +241,9 @@ static __always_inline void submit_record(struct record_header *header, bounded_
 {
 	if (bpf_ringbuf_output(&events, header, size, wakeup_flags(header, size)))
 		count_lost(counters_here(), header->class, LOSS_RING_FULL);
+	else
+		log_debug("recorded: class=%u pid=%u cgroup=%llu", header->class, header->tgid,
+			  header->cgroup_id);
 }
 
 #endif /* PODCORDER_RECORDS_BPF_H */

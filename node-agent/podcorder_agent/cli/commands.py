@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -17,6 +17,16 @@ from podcorder_agent.cli import doctors, filters, recordings, sources, tables, t
 from podcorder_agent.cli.children import Unstartable
 from podcorder_agent.cli.errors import MachineUnfit, NothingSelected, NotRoot, SessionAmbiguous, SessionUnknown
 from podcorder_agent.cli.halves import EXPORT
+from podcorder_agent.cli.options import (
+    Text,
+    filter_options,
+    level_option,
+    loader_option,
+    output_option,
+    ring_size,
+    session_option,
+    source_options,
+)
 from podcorder_agent.cli.reports import report, say, stop_printing
 from podcorder_agent.cli.rows import Row, to_json
 from podcorder_agent.cli.sources import Journal, OtlpFile
@@ -26,97 +36,11 @@ from podcorder_agent.delivery.file import FileTransport
 from podcorder_agent.delivery.settings import FILE, read_settings
 from podcorder_agent.delivery.tls import TlsFiles
 from podcorder_agent.errors import PodcorderError
-from podcorder_agent.loaders import LOADERS
 from podcorder_agent.policies import EVERYTHING, load, without_effect
 from podcorder_crds import SessionKind
 
-Parsed = TypeVar("Parsed")
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
 EXPORT_NAME = f"{EXPORT}/events.otlp.jsonl"
-
-
-class Text(click.ParamType[Any]):
-    """A parameter that a function of `filters` understands."""
-
-    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._parse(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def ring_size(text: str) -> int:
-    """Bytes from `8M`. Raises ValueError."""
-    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
-    size = int(number) * unit if number.isdigit() else 0
-    if size < 4096 or size & (size - 1) or size > 1 << 30:
-        raise ValueError(f"{text!r} is no size of a ring: write a power of two from 4K to 1G, such as 8M")
-    return size
-
-
-loader_option = click.option(
-    "--loader",
-    type=click.Choice(LOADERS),
-    default="auto",
-    show_default=True,
-    help="Programs from objects compiled beforehand (core), or compiled here by bcc.",
-)
-output_option = click.option(
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For people, or one JSON object a line.",
-)
-
-
-def source_options(command: Command) -> Command:
-    """--journal and --otlp, of which one says where to read from."""
-    for option in (
-        click.option("--otlp", type=click.Path(path_type=Path), metavar="FILE", help="Read OTLP JSON lines instead."),
-        click.option(
-            "--journal",
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help=f"The journal to read; default is the newest in {sources.RECORDINGS}.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def filter_options(command: Command) -> Command:
-    """What to show."""
-    for option in (
-        click.option("--until", type=Text("time", filters.parse_moment), metavar="TIME", help="Only before this time."),
-        click.option(
-            "--since", type=Text("time", filters.parse_moment), metavar="TIME", help="Only from: 15m, 2026-01-31T12:00."
-        ),
-        click.option("--peer", type=Text("peer", filters.parse_peer), metavar="CIDR", help="Only with this peer."),
-        click.option(
-            "--path", type=Text("path", filters.parse_path), metavar="PREFIX|GLOB", help="Only files or programs there."
-        ),
-        click.option(
-            "--kind",
-            "kinds",
-            multiple=True,
-            type=Text("kind", filters.parse_kind),
-            metavar="KIND",
-            help=f"Only this kind, such as file.open, or group: {', '.join(filters.GROUPS)}. May be repeated.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-session_option = click.option("--session", default="", metavar="ID", help="Only this session; its beginning will do.")
 
 
 class Program(click.Group):
@@ -172,6 +96,7 @@ def podcorder() -> None:
     "--ring-size", type=Text("size", ring_size), metavar="BYTES", help="Size of the kernel's ring, such as 8M."
 )
 @loader_option
+@level_option("--trace", "A debug build, slow, whose programs write log lines: see podcorder doctor --trace.")
 @output_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def record(
@@ -180,6 +105,7 @@ def record(
     otlp: str | None,
     ring_size: int | None,
     loader: str,
+    trace: str | None,
     output: str,
     command: tuple[str, ...],
 ) -> int:
@@ -205,11 +131,13 @@ def record(
         command = (os.environ.get("SHELL") or "/bin/sh",)
     for sentence in without_effect(chosen.spec):
         say(f"note: {sentence}")
+    if trace:
+        say("note: a debug build, which is slow: podcorder doctor --trace shows its log lines")
     if journal is None:
         sources.RECORDINGS.mkdir(mode=0o711, parents=True, exist_ok=True)
         journal = sources.RECORDINGS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     target = prepare_target(otlp, journal)
-    order = recordings.Order(chosen, journal, target, ring_size, loader, command)
+    order = recordings.Order(chosen, journal, target, ring_size, loader, trace or "", command)
     try:
         outcome = recordings.Recording(order, say, style_of(sys.stderr)).run()
     except Unstartable as error:
@@ -359,13 +287,26 @@ def find_session(timeline: Timeline, identity: str) -> Session:
 
 @podcorder.command()
 @click.option("--clean", is_flag=True, help="Remove what recordings that were killed left behind.")
+@click.option("--trace", is_flag=True, help="Show the log lines of debug builds at work here, until Ctrl-C.")
+@level_option("--level", "Of log lines, only those of this level and the graver ones.")
 @loader_option
 @output_option
-def doctor(clean: bool, loader: str, output: str) -> None:
+def doctor(clean: bool, trace: bool, level: str | None, loader: str, output: str) -> None:
     """Say what this machine can record, and how to mend the rest.
 
     Each rung of each capability is loaded and attached for real.
+
+    \b
+    Why is something not recorded?
+      podcorder record --trace debug        in one terminal
+      podcorder doctor --trace              in another
     """
+    if trace and clean:
+        raise click.UsageError("give --trace or --clean, not both")
+    if level and not trace:
+        raise click.UsageError("--level goes with --trace")
+    if trace:
+        return doctors.follow_trace(level, output, out_style())
     found = doctors.examine(loader, clean=clean)
     if output == "json":
         click.echo(json.dumps(found))

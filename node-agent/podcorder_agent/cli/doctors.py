@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from podcorder_agent.cli.errors import ProbesFailed
+import click
+
+from podcorder_agent.cli import traces
+from podcorder_agent.cli.errors import NotRoot, ProbesFailed, TraceNotWritten
 from podcorder_agent.cli.halves import BPFFS, PINS_PREFIX
-from podcorder_agent.cli.terminals import Style
+from podcorder_agent.cli.reports import say
+from podcorder_agent.cli.terminals import Style, counted
 from podcorder_agent.machine import CgroupsMissing, unified_mount
 from podcorder_agent.machine.cgroups import leftovers, remove_parent, remove_tree
 
@@ -25,11 +33,15 @@ def examine(loader: str, *, clean: bool) -> dict[str, Any]:
         cgroups = leftovers(unified_mount())
     except CgroupsMissing:
         cgroups = []
-    left, removed, running = [], [], []
-    for pins in sorted(each for each in BPFFS.glob(f"{PINS_PREFIX}*") if each.is_dir()) if BPFFS.exists() else []:
+    left, running = [], []
+    removed = [str(each) for each in traces.remove_left()] if clean else []
+    debug_builds = {}
+    for pins in find_pins():
         found = probe(["--pins", str(pins), "--quick"])
         if found["recorder_running"]:
             running.append(str(pins))
+            if found["trace"]:
+                debug_builds[str(pins)] = found["trace"]
         elif clean:
             probe(["--pins", str(pins), "--quick", "--clean"])
             removed.append(str(pins))
@@ -41,7 +53,7 @@ def examine(loader: str, *, clean: bool) -> dict[str, Any]:
             removed.append(str(each))
         else:
             left.append(str(each))
-    report.update(leftovers=left, removed=removed, running=running, able=able(report))
+    report.update(leftovers=left, removed=removed, running=running, debug_builds=debug_builds, able=able(report))
     return report
 
 
@@ -62,6 +74,49 @@ def probe(arguments: list[str]) -> dict[str, Any]:
         reason = said[-1] if said else f"exit code {done.returncode}"
         raise ProbesFailed(f"the recorder's probes gave no report: {reason}") from None
     return report
+
+
+def follow_trace(level: str | None, output: str, style: Style) -> None:
+    """Print log lines until a signal, or until nobody reads them.
+
+    Raises NotRoot, TraceNotWritten, TracefsMissing, TraceUnusable, ProbesFailed.
+    """
+    if os.geteuid() != 0:
+        raise NotRoot("log lines are root's to read: run it with sudo")
+    instances = traces.find_instances()
+    builds = find_debug_builds()
+    if not builds:
+        raise TraceNotWritten(
+            "no recorder here writes log lines: start one of a debug build (podcorder record --trace debug)"
+        )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    with traces.open_trace(instances) as trace:
+        for pins, written in builds.items():
+            say(f"reading log lines up to level {written} of {pins}: Ctrl-C ends it")
+        lost = 0
+        for line in trace.lines(sys.stdout.fileno()):
+            if not level or traces.includes(level, line.level):
+                click.echo(traces.to_json(line, booted) if output == "json" else traces.draw(line, booted, style))
+            if trace.lost > lost:
+                lost = trace.lost
+                say(f"{counted(lost, 'line')} lost so far: more came than were read")
+
+
+def find_debug_builds() -> dict[str, str]:
+    """The level of what recorders write that are at work now, by their pins. Raises ProbesFailed."""
+    found = {}
+    for pins in find_pins():
+        report = probe(["--pins", str(pins), "--quick"])
+        if report["recorder_running"] and report["trace"]:
+            found[str(pins)] = report["trace"]
+    return found
+
+
+def find_pins() -> list[Path]:
+    """Whatever recorders have pinned, each in a directory of its own."""
+    return sorted(each for each in BPFFS.glob(f"{PINS_PREFIX}*") if each.is_dir()) if BPFFS.exists() else []
 
 
 def able(report: dict[str, Any]) -> bool:
@@ -95,7 +150,8 @@ def draw(report: dict[str, Any], style: Style) -> Iterator[str]:
         yield f"  {sign} {rung['capability']:<16} {rung['rung']:<12} {' '.join(rung['reason'].split())}"
     yield style.paint("Recordings", "bold")
     for pins in report["running"]:
-        yield f"  under way: {pins}"
+        level = report["debug_builds"].get(pins)
+        yield f"  under way: {pins}" + (f", a debug build, which is slow: log lines of level {level}" if level else "")
     for each in report["removed"]:
         yield f"  removed: {each}"
     for each in report["leftovers"]:

@@ -23,6 +23,24 @@ class MachineUnfit(PodcorderError):
     exit_code = 8
 
 
+class TraceNotWritten(PodcorderError):
+    """`doctor --trace` found no debug build at work."""
+
+    exit_code = 48
+
+
+class TracefsMissing(PodcorderError):
+    """tracefs is not mounted."""
+
+    exit_code = 49
+
+
+class TraceUnusable(PodcorderError):
+    """The kernel's trace buffer cannot be used."""
+
+    exit_code = 51
+
+
 class ProbesFailed(PodcorderError):
     """The recorder's probes gave no report."""
 

@@ -163,10 +163,12 @@ class Half:
         return default(f"{self._module} ended with {own}{': ' + said[-1] if said else ''}: see {self.log}")
 
 
-def start_recorder(journal: Path, ring_size: int | None, loader: str) -> tuple[Half, dict[str, Any]]:
+def start_recorder(journal: Path, ring_size: int | None, loader: str, trace: str) -> tuple[Half, dict[str, Any]]:
     """Starts the recorder and waits until it serves; with what it says of itself. Raises what it raised."""
     arguments = ["--pins", str(pins_of(journal)), "--loader", loader]
     arguments += ["--exporter-uid", str(EXPORTER_UID), "--exporter-gid", str(EXPORTER_UID)]
+    if trace:
+        arguments += ["--trace", trace]
     if ring_size is not None:
         arguments += ["--ring-size", str(ring_size)]
     half = Half("podcorder_agent.recorder", journal, arguments, journal / "recorder.log")

@@ -45,6 +45,8 @@ class Order:
     """URL or file for the exporter; None leaves it to the environment."""
     ring_size: int | None
     loader: str
+    trace: str
+    """Level of a debug build's log lines; empty: the normal build."""
     command: tuple[str, ...]
     """Empty: the machine's containers."""
 
@@ -89,9 +91,13 @@ class Recording:
         halves.mount_bpffs()
         outcome = Outcome(0, time.time_ns())
         with uninterrupted() as mask:
-            self._recorder, _ = halves.start_recorder(order.journal, order.ring_size, order.loader)
+            self._recorder, _ = self._start_recorder()
             self._record(root, program, outcome, mask)
         return outcome
+
+    def _start_recorder(self) -> tuple[halves.Half, dict[str, Any]]:
+        order = self._order
+        return halves.start_recorder(order.journal, order.ring_size, order.loader, order.trace)
 
     def _record(self, root: Path, program: str, outcome: Outcome, mask: set[signal.Signals]) -> None:
         """With the recorder at work. Only here an interrupt is one: it must find what there is to be ended."""
@@ -153,7 +159,7 @@ class Recording:
             if self._recorder is not None and self._recorder.fell and self._revivals < REVIVALS:
                 self._revivals += 1
                 self._say("the recorder was killed: it is started again")
-                self._recorder, _ = halves.start_recorder(order.journal, order.ring_size, order.loader)
+                self._recorder, _ = self._start_recorder()
             if self._exporter is not None and self._exporter.fell and self._revivals < REVIVALS:
                 self._revivals += 1
                 self._say("the exporter was killed: it is started again")

@@ -13,7 +13,7 @@ from pathlib import Path
 from podcorder_agent.control.messages import SOCKET_NAME
 from podcorder_agent.errors import PodcorderError
 from podcorder_agent.journal import Limits, Writer
-from podcorder_agent.loaders import LOADERS
+from podcorder_agent.loaders import LOADERS, TRACE_LEVELS
 from podcorder_agent.mounts import cgroup2_mount
 from podcorder_agent.recorder.attachments import Attachments
 from podcorder_agent.recorder.choice import Choice, choose_loader
@@ -60,6 +60,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--objects", type=Path, help="directory of compiled BPF objects (default: the package's)")
     parser.add_argument("--sources", type=Path, help="directory of BPF sources, for bcc (default: the package's)")
     parser.add_argument("--stay", action="store_true", help="answer, and say why, where nothing can be recorded")
+    parser.add_argument("--trace", choices=TRACE_LEVELS, default="", help="a debug build, with log lines of this level")
     defaults = Limits()
     parser.add_argument("--journal-bytes", type=int, default=defaults.journal_bytes, help="the journal's cap")
     parser.add_argument("--kept-bytes", type=int, default=defaults.kept_bytes, help="delivered segments kept, bytes")
@@ -96,8 +97,8 @@ def record(options: argparse.Namespace, pins: Pins, signals: list[int]) -> None:
     resumed = False
     poller = select.epoll()
     try:
-        choice = choose_loader(options.loader, options.objects, options.sources)
-        found = find_maps(pins) if pins.loader == choice.loader.name else None
+        choice = choose_loader(options.loader, options.objects, options.sources, options.trace)
+        found = find_maps(pins) if pins.loader == choice.loader.identity else None
         resumed = found is not None
         identities = Identities(choice.loader)
         recorder = begin(options, pins, found, choice, identities)
@@ -171,7 +172,7 @@ def open_journal(options: argparse.Namespace, generation: int) -> Writer:
 def make_maps(options: argparse.Namespace, pins: Pins, loader: CoreLoader, generation: int) -> KernelMaps:
     """In place of whatever is pinned."""
     pins.clear()
-    pins.loader = loader.name
+    pins.loader = loader.identity
     loader.make_maps(pins, options.ring_size)
     make_skipped_map(pins)
     maps = KernelMaps(pins)

@@ -282,6 +282,9 @@ class Object:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         library().bpf_object__close(self._handle)
         _release_memory()
 
@@ -306,6 +309,10 @@ class Object:
             program.set_log(LOG_STATISTICS, buffers[program.name])
         self.load()
         return {name: buffer.value.decode() for name, buffer in buffers.items()}
+
+    def has_constant(self, name: str) -> bool:
+        """Whether it has a `const volatile` variable of this name."""
+        return name in self._constants()
 
     def set_known_constants(self, values: dict[str, bytes]) -> None:
         """Set `const volatile` variables before the load; names the object does not have are left out."""

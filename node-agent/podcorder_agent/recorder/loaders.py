@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from podcorder_agent.loaders import TRACE_LEVELS
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
@@ -18,6 +19,9 @@ from podcorder_agent.recorder.preemption import preemption_refusal
 from podcorder_agent.recorder.privileges import are_known
 
 OBJECTS = Path(__file__).parent / "objects"
+DEBUG_OBJECTS = Path(__file__).parent / "debug_objects"
+"""Their programs write log lines; only a developer's tree has them."""
+_TRACE_KNOB = "trace_level"
 MAPS_OBJECT = "containers"
 """Has every shared map of bpf/maps.bpf.h, as all objects do."""
 
@@ -28,6 +32,7 @@ TRIAL_RING_BYTES = 256 * 1024
 NO_BTF = "failed to find valid kernel BTF"
 """What libbpf says of a kernel without BTF."""
 EVENTS_MAP = "events"
+_DEBUG_REMEDY = "compile a debug build (make debug), or have bcc compile one (--loader bcc)"
 SCRATCH_SUFFIX = "_scratch"
 """Plain arrays of this name are indexed by CPU: a per-CPU array's values end at 32 KiB."""
 
@@ -85,9 +90,18 @@ class CoreLoader:
     """Objects compiled beforehand, adapted to the running kernel by its BTF (CO-RE)."""
 
     name = "core"
+    _objects_have_programs = True
 
-    def __init__(self, objects: Path | None = None) -> None:
-        self._objects = objects or OBJECTS / ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+    def __init__(self, objects: Path | None = None, trace: str = "") -> None:
+        """`trace`: level of the log lines that the programs shall write, which takes a debug build; empty: none."""
+        self.trace = trace
+        built = DEBUG_OBJECTS if trace and self._objects_have_programs else OBJECTS
+        self._objects = objects or built / ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+
+    @property
+    def identity(self) -> str:
+        """Whose programs are pinned: none but a loader of the same takes them over."""
+        return f"{self.name}-{self.trace}" if self.trace else self.name
 
     def check_kernel(self) -> None:
         if not are_known():
@@ -103,7 +117,7 @@ class CoreLoader:
         self.check_kernel()
         try:
             with self._open(MAPS_OBJECT) as opened:
-                prepare(opened, set(), pins, ring_bytes)
+                prepare(opened, set(), pins, ring_bytes, self.trace)
                 opened.load()
         except OSError as error:
             reason = libbpf.explanation(str(error))
@@ -165,7 +179,7 @@ class CoreLoader:
         programs = rung.programs.keys() | rung.handlers.values()
         try:
             with self._open(rung.object) as opened:
-                prepare(opened, programs, None, TRIAL_RING_BYTES)
+                prepare(opened, programs, None, TRIAL_RING_BYTES, self.trace)
                 statistics = opened.load_with_statistics()
         except OSError as error:
             raise RungRefused(libbpf.explanation(str(error))) from None
@@ -175,7 +189,7 @@ class CoreLoader:
     def _loaded(self, rung: Rung, pins: Pins | None, ring_bytes: int) -> Iterator[Mapping[str, LoadedProgram]]:
         """A rung's programs by name, with the maps that are pinned or with maps of their own; raises OSError."""
         with self._open(rung.object) as opened:
-            prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes)
+            prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes, self.trace)
             opened.load()
             refusal = preemption_refusal() if rung.preemptible else ""
             if refusal:
@@ -185,12 +199,18 @@ class CoreLoader:
     def _open(self, name: str) -> libbpf.Object:
         libbpf.log.clear()
         path = self._objects / f"{name}.bpf.o"
+        logs = bool(self.trace) and self._objects_have_programs
         if not path.exists():
-            raise ObjectMissing(f"{path} is missing: compile the BPF programs (make) or install the package again.")
-        return libbpf.Object(path, BTF_PATH if BTF_PATH.exists() else None)
+            remedy = _DEBUG_REMEDY if logs else "compile the BPF programs (make) or install the package again"
+            raise ObjectMissing(f"{path} is missing: {remedy}.")
+        opened = libbpf.Object(path, BTF_PATH if BTF_PATH.exists() else None)
+        if logs and not opened.has_constant(_TRACE_KNOB):
+            opened.close()
+            raise ObjectMissing(f"{path} writes no log lines: {_DEBUG_REMEDY}.")
+        return opened
 
 
-def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int) -> None:
+def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int, trace: str = "") -> None:
     """Before the load: which programs, where the maps are pinned, the size of the ring; raises RungRefused."""
     unknown = programs - {program.name for program in opened.programs()}
     if unknown:
@@ -204,9 +224,10 @@ def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_b
             each.set_max_entries(libbpf.possible_cpus())
         if pins is not None and not each.internal:
             each.set_pin_path(pins.maps / each.name)
-    opened.set_known_constants({name: value.to_bytes(8, "little") for name, value in constants(ring_bytes).items()})
+    known = constants(ring_bytes, trace)
+    opened.set_known_constants({name: value.to_bytes(8, "little") for name, value in known.items()})
 
 
-def constants(ring_bytes: int) -> dict[str, int]:
+def constants(ring_bytes: int, trace: str = "") -> dict[str, int]:
     """What the programs are told for good: each KNOB() of the sources."""
-    return {"wakeup_bytes": ring_bytes // 4}
+    return {"wakeup_bytes": ring_bytes // 4, _TRACE_KNOB: TRACE_LEVELS.index(trace) + 1 if trace else 0}

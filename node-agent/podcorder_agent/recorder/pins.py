@@ -60,12 +60,17 @@ class Pins:
 
     @property
     def loader(self) -> str:
-        """Name of the loader whose programs are pinned; empty: nothing is."""
+        """Identity of the loader whose programs are pinned; empty: nothing is."""
         return next(iter(_names(self._loader)), "")
 
     @loader.setter
     def loader(self, name: str) -> None:
         (self._loader / name).mkdir(mode=0o700)
+
+    @property
+    def trace(self) -> str:
+        """Level of the log lines that the pinned programs write; empty: they write none."""
+        return self.loader.partition("-")[2]
 
     def attached(self) -> dict[tuple[str, str], set[str]]:
         """Programs whose links are pinned, by capability and rung."""

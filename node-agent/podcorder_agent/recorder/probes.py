@@ -58,6 +58,8 @@ class Report(TypedDict):
     leftovers: list[str]
     """Pinned below `pins` while no recorder holds them."""
     recorder_running: bool
+    trace: str
+    """Level of the log lines that the pinned programs write; empty: they write none."""
 
 
 def examine(pins: Path, objects: Path | None, wanted: str = "auto", *, quick: bool = False) -> Report:
@@ -76,6 +78,7 @@ def examine(pins: Path, objects: Path | None, wanted: str = "auto", *, quick: bo
         pins=str(pins),
         leftovers=[] if running else list_leftovers(pins),
         recorder_running=running,
+        trace=Pins(pins).trace,
     )
 
 

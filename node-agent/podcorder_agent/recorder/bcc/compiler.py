@@ -31,6 +31,8 @@ class Request(TypedDict):
     programs: list[str]
     maps: dict[str, MadeMap]
     constants: dict[str, int]
+    license: str
+    """Says which build it is: see sources.py."""
 
 
 def compile_programs(request: Request) -> dict[str, bytes]:
@@ -70,7 +72,7 @@ def _run_bcc(directory: str, request: Request, flags: list[str]) -> dict[str, by
     os.environ["BCC_KERNEL_SOURCE"] = directory
     module = import_bcc()
     try:
-        compiled = module.BPF(text=write_main(request["object"], request["programs"]), cflags=flags)
+        compiled = module.BPF(text=write_main(request["object"], request["programs"], request["license"]), cflags=flags)
     except Exception:  # bcc raises nothing more exact, and prints why
         raise CompilationFailed(f"bcc cannot compile {request['object']}.bpf.c") from None
     return {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}

@@ -12,7 +12,7 @@ from pathlib import Path
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.bcc.compiler import Request
 from podcorder_agent.recorder.bcc.programs import RawTracepoint
-from podcorder_agent.recorder.bcc.sources import SOURCES, Hook, MadeMap, read_hooks
+from podcorder_agent.recorder.bcc.sources import DEBUG_LICENSE, LICENSE, SOURCES, Hook, MadeMap, read_hooks
 from podcorder_agent.recorder.errors import ObjectMissing
 from podcorder_agent.recorder.ladders import Rung
 from podcorder_agent.recorder.loaders import (
@@ -33,9 +33,10 @@ class BccLoader(CoreLoader):
     """Sources compiled on the node in a child that ends, loaded as raw tracepoints. Maps are made from the objects."""
 
     name = "bcc"
+    _objects_have_programs = False
 
-    def __init__(self, objects: Path | None = None, sources: Path | None = None) -> None:
-        super().__init__(objects)
+    def __init__(self, objects: Path | None = None, sources: Path | None = None, trace: str = "") -> None:
+        super().__init__(objects, trace)
         self._sources = (sources or SOURCES).absolute()
 
     def verify(self, rung: Rung) -> dict[str, str]:
@@ -58,11 +59,11 @@ class BccLoader(CoreLoader):
             prepare(opened, set(), pins, ring_bytes)
             opened.load()
             libbpf.log.clear()  # what it says of maps explains no program
-            request = make_request(self._sources, rung.object, names, opened, ring_bytes)
+            request = make_request(self._sources, rung.object, names, opened, ring_bytes, self.trace)
             loaded = {}
             for name, instructions in compile_apart(request).items():
                 try:
-                    loaded[name] = RawTracepoint(name, hooks[name].target, instructions, log_level)
+                    loaded[name] = RawTracepoint(name, hooks[name].target, instructions, log_level, request["license"])
                 except OSError as error:
                     raise RungRefused(error.strerror) from None
                 stack.callback(loaded[name].close)
@@ -83,7 +84,7 @@ class BccLoader(CoreLoader):
 
 
 def make_request(
-    sources: Path, object_name: str, programs: list[str], opened: libbpf.Object, ring_bytes: int
+    sources: Path, object_name: str, programs: list[str], opened: libbpf.Object, ring_bytes: int, trace: str = ""
 ) -> Request:
     """For the compiler; the object's maps have been made."""
     maps = {}
@@ -92,7 +93,12 @@ def make_request(
             made = libbpf.Map(each.fd)
             maps[each.name] = MadeMap(fd=each.fd, key_bytes=made.key_size, value_bytes=made.value_size)
     return Request(
-        sources=str(sources), object=object_name, programs=programs, maps=maps, constants=constants(ring_bytes)
+        sources=str(sources),
+        object=object_name,
+        programs=programs,
+        maps=maps,
+        constants=constants(ring_bytes, trace),
+        license=DEBUG_LICENSE if trace else LICENSE,
     )
 
 

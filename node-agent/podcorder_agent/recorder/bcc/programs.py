@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 
 from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.bcc.sources import LICENSE
 
 _RAW_TRACEPOINT = 17
 _INSTRUCTION_BYTES = 8
 _LOG_BYTES = 16 * 1024 * 1024
 """Of what the verifier says; untouched pages cost nothing."""
-_LICENSE = b"Dual BSD/GPL"
 
 
 class _LoadOptions(ctypes.Structure):
@@ -63,7 +63,9 @@ class RawTracepointLink:
 class RawTracepoint:
     """A loaded program and the tracepoint it is for."""
 
-    def __init__(self, name: str, tracepoint: str, instructions: bytes, log_level: int = 0) -> None:
+    def __init__(
+        self, name: str, tracepoint: str, instructions: bytes, log_level: int = 0, license: str = LICENSE
+    ) -> None:
         """Raises OSError with the verifier's last word; what it says by `log_level` is in `log`."""
         self._tracepoint = tracepoint
         with mmap.mmap(-1, _LOG_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as log:
@@ -72,7 +74,7 @@ class RawTracepoint:
             options.log_buffer = ctypes.addressof(pages)
             count = len(instructions) // _INSTRUCTION_BYTES
             self.fd: int = libbpf.library().bpf_prog_load(
-                _RAW_TRACEPOINT, name.encode(), _LICENSE, instructions, count, ctypes.byref(options)
+                _RAW_TRACEPOINT, name.encode(), license.encode(), instructions, count, ctypes.byref(options)
             )
             del pages
             self.log = log[: log.find(b"\0")].decode(errors="replace")

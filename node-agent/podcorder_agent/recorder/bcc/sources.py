@@ -9,6 +9,9 @@ from typing import NamedTuple, TypedDict
 
 SOURCES = Path(__file__).parents[1] / "sources"
 """Copies of bpf/, made with the objects."""
+LICENSE = "Dual BSD/GPL"
+DEBUG_LICENSE = "GPL"
+"""Only under this one a program may write log lines; both as in bpf/log.bpf.h."""
 PREFIX = "run_"
 """Of the function that bcc sees for a program: of those in files that are included it takes none."""
 
@@ -85,10 +88,11 @@ def read_hooks(source: Path) -> dict[str, Hook]:
     return hooks
 
 
-def write_main(object_name: str, programs: Iterable[str]) -> str:
+def write_main(object_name: str, programs: Iterable[str], license: str = LICENSE) -> str:
     """The file that bcc is given: the source, and a function of its own for each program that is wanted."""
+    build = ["#define DEBUG"] if license == DEBUG_LICENSE else []
     functions = [f"int {PREFIX}{name}(__u64 *context) {{ return {name}(context); }}" for name in programs]
-    return "\n".join(["#define BPF_LICENSE Dual BSD/GPL", f'#include "{object_name}.bpf.c"', *functions, ""])
+    return "\n".join([*build, f"#define BPF_LICENSE {license}", f'#include "{object_name}.bpf.c"', *functions, ""])
 
 
 def write_maps(maps: Mapping[str, MadeMap], constants: Mapping[str, int]) -> str:
