@@ -145,11 +145,19 @@ def stand_by(options: argparse.Namespace, reason: Unable, signals: list[int]) ->
     journal = open_journal(options, greeting["generation"])
     server = listen(options, poller)
     try:
-        standby = Standby(journal, reason, {"name": options.loader, "reason": str(reason)}, greeting)
+        standby = Standby(journal, reason, describe_loader(options), greeting)
         print(json.dumps({"ready": True, "resumed": False, **greeting, "capabilities": standby.states}), flush=True)
         standby.serve(server, poller, signals)
     finally:
         server.close()
+
+
+def describe_loader(options: argparse.Namespace) -> dict[str, str]:
+    """What would load programs, or why nothing would."""
+    try:
+        return choose_loader(options.loader, options.objects, options.sources).described()
+    except Unable as error:
+        return {"name": options.loader, "reason": str(error)}
 
 
 def make_generation() -> int:
