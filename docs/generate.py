@@ -132,6 +132,7 @@ def exit_codes_page() -> str:
             "Every error is one line on stderr that names its remedy, and an exit code of its own.\n",
             "`podcorder record` returns the exit code of the command it recorded, or 128 + n where signal n ended it.\n"
             "An error of Podcorder's own comes before the command is started: what was started runs to its end.\n",
+            "What a kernel may lack, and what then happens: [degraded.md](degraded.md).\n",
             "| code | what |\n|---|---|",
             *table,
             "",

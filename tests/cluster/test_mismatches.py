@@ -15,10 +15,12 @@ from cluster.access import Refused
 from cluster.control_plane import NODE
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
+from fixtures.faulty_kernels import compile_without_rings
 from fixtures.namespaces import Namespace
 from fixtures.node_agents import CONFIG, NodeAgent, make_policy
 
 from podcorder_agent.recorder.loaders import ARCHITECTURES, OBJECTS
+from podcorder_crds import Capability
 
 MERGE = "application/merge-patch+json"
 DEFINITION = "crd/noderecordingconfigs.podcorder.dev"
@@ -48,6 +50,16 @@ def without_files(agent: NodeAgent, tmp_path: Path) -> Iterator[None]:
     (objects / "files.bpf.o").unlink()
     agent.unload_recorder()
     agent.start_recorder("--objects", objects)
+    yield
+    agent.unload_recorder()
+    agent.start_recorder()
+
+
+@pytest.fixture
+def without_rings(agent: NodeAgent, tmp_path: Path) -> Iterator[None]:
+    """The node as one whose kernel has no BPF ring buffers."""
+    agent.unload_recorder()
+    agent.start_recorder("--stay", "--objects", compile_without_rings(tmp_path))
     yield
     agent.unload_recorder()
     agent.start_recorder()
@@ -98,6 +110,27 @@ def test_what_a_node_cannot_record_is_said_and_the_rest_is_recorded(agent: NodeA
     assert capabilities["Processes"]["state"] == "Full"
     namespace.execute("web", "echo", "able")
     agent.wait_for("the exec", lambda each: each.arguments == ["echo", "able"])
+
+
+@pytest.mark.usefixtures("without_rings")
+def test_a_node_without_ring_buffers_says_so_and_its_agent_stays(agent: NodeAgent, namespace: Namespace) -> None:
+    """Everything is Unavailable for that reason, the config counts as applied, nothing fails and nothing is delivered
+    of what nobody records; both halves go on."""
+    agent.write_config([make_policy("shop", events={"commands": {}, "files": {}})])
+    wait_until(lambda: "ring buffers" in ready_of(agent.read_config())["message"], 30, "the status")
+    wait_until(agent.is_applied, 30, "the config to be applied")
+    status = agent.read_status()
+    assert ready_of(agent.read_config())["reason"] == "CapabilitiesUnavailable"
+    assert {each["state"] for each in status["capabilities"]} == {"Unavailable"}
+    assert {each["name"] for each in status["capabilities"]} == set(Capability)
+    reason = "This kernel has no BPF ring buffers: boot Linux 5.8 or newer."
+    assert {each["message"] for each in status["capabilities"]} == {reason}
+    assert status["loader"]["name"] == "core"
+    namespace.execute("web", "echo", "unable")
+    agent.wait_for("the finding", lambda each: "ring buffers" in each.body, count=len(Capability))
+    assert not [each for each in agent.records() if each.arguments == ["echo", "unable"]]
+    assert agent.recorder.poll() is None
+    assert agent.exporter.poll() is None
 
 
 @pytest.mark.usefixtures("newer")
