@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.faulty_kernels import WITHOUT_TYPES, Examination, FaultyKernel, StayingRecorder, lack_names
+from fixtures.faulty_kernels import WHOLE, WITHOUT_TYPES, Examination, FaultyKernel, StayingRecorder, lack_names
 
 SENTENCE = "This kernel has no BTF: boot one built with CONFIG_DEBUG_INFO_BTF=y."
-WHOLE = FaultyKernel(())
 
 Lack = Callable[..., FaultyKernel]
 

@@ -37,8 +37,9 @@ _EXISTS = 17
 _MISSING = (
     (re.compile(r"failed to find kernel BTF type ID of '(\w+)'"), "this kernel has no tracepoint or function {}"),
     (re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] ([\w .]+) "), "this kernel has no {}"),
+    (re.compile(r"unknown func (bpf_probe_read)"), "this kernel is locked down (confidentiality)"),
 )
-"""Of libbpf's log and the verifier's: what the kernel's types lack, and how that is said."""
+"""Of libbpf's log and the verifier's: what the kernel lacks, and how that is said."""
 
 log: deque[str] = deque(maxlen=_LOG_LINES)
 """What libbpf said last, one line each, oldest first."""
