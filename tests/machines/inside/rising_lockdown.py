@@ -46,7 +46,7 @@ def test_what_records_goes_on_and_what_is_new_says_why(recording: Recording) -> 
     assert "locked down (confidentiality)" in state["reason"]
     recording.cgroup.run("true")
     recording.stop()
-    assert [each.path for each in recording.events(ProcessExec)] == [b"/usr/bin/true"] * 2
+    assert [each.process.executable for each in recording.events(ProcessExec)] == [b"/usr/bin/true"] * 2
     (finding,) = recording.events(Finding)
     assert finding.subject == "network_udp"
 
