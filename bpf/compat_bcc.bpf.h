@@ -3,8 +3,8 @@
  * The programs as bcc compiles them on the node: plain raw tracepoints, which
  * know no types, so the kernel's memory is read by helpers alone. The recorder
  * makes <podcorder/kernel.h> (kernel.h with every field where this kernel has
- * it) and <podcorder/maps.h> (the maps it has made, by descriptor); see
- * node-agent/podcorder_agent/recorder/bcc/.
+ * it) and <podcorder/maps.h> (the object's maps, by their place: the recorder
+ * puts descriptors in); see node-agent/podcorder_agent/recorder/bcc/.
  */
 #ifndef PODCORDER_COMPAT_BCC_BPF_H
 #define PODCORDER_COMPAT_BCC_BPF_H
@@ -28,20 +28,20 @@
 /* bcc declares the license itself, as BPF_LICENSE says. */
 #define DECLARE_LICENSE _Static_assert(sizeof(LICENSE_TEXT), "")
 
-/* bcc would make maps of its own: these are made and pinned already. */
+/* bcc would make maps of its own: these the recorder makes and pins. */
 struct made_map {
-	__u64 fd;
+	__u64 place;
 };
 
 #define MAP(name, kind, entries, key_type, value_type)                                             \
 	_Static_assert(sizeof(key_type) == KEY_BYTES_##name &&                                     \
 			       sizeof(value_type) == VALUE_BYTES_##name,                           \
 		       "the map " #name " was made for entries of other sizes");                   \
-	static const struct made_map name = {FD_##name}
+	static const struct made_map name = {PLACE_##name}
 #define TRIE(name, entries, key_type, value_type) MAP(name, LPM_TRIE, entries, key_type, value_type)
-#define RING(name, bytes)			  static const struct made_map name = {FD_##name}
+#define RING(name, bytes)			  static const struct made_map name = {PLACE_##name}
 
-#define map_pointer(map)	      ((void *)bpf_pseudo_fd(1, (map)->fd))
+#define map_pointer(map)	      ((void *)bpf_pseudo_fd(1, (map)->place))
 #define bpf_map_lookup_elem(map, key) bpf_map_lookup_elem(map_pointer(map), (void *)(key))
 #define bpf_map_update_elem(map, key, value, flags)                                                \
 	bpf_map_update_elem(map_pointer(map), (void *)(key), (void *)(value), flags)

@@ -5,6 +5,47 @@
  */
 #include "compat.bpf.h"
 
+#ifdef LOADER_BCC
+#define PIDTYPE_TGID 1
+
+/* What tell_identity tells, 32 bits at a time. */
+enum identity_part {
+	PART_TGID = 0,	/* in the initial pid namespace */
+	PART_START = 1, /* start_boottime, ns: the lower half */
+	PART_START_HIGH = 2,
+};
+
+/*
+ * Run by the recorder itself with a process descriptor (pidfd_open(2)) and an
+ * identity_part, where an iterator has no types to know the tasks by. 0: the
+ * process is gone.
+ */
+PROGRAM("tp_btf/sys_exit")
+int tell_identity(__u64 *context)
+{
+	struct task_struct *reader = (struct task_struct *)bpf_get_current_task();
+	struct file **files = BPF_CORE_READ(reader, files, fdt, fd);
+	struct task_struct *leader;
+	struct hlist_node *links;
+	struct file *file = NULL;
+	struct pid *pid;
+
+	bpf_probe_read_kernel(&file, sizeof(file), &files[context[0]]);
+	pid = BPF_CORE_READ(file, private_data);
+	if (!pid) /* from Linux 6.9 on */
+		pid = BPF_CORE_READ(file, f_inode, i_private);
+	if (context[1] == PART_TGID)
+		return BPF_CORE_READ(pid, numbers[0].nr);
+	links = BPF_CORE_READ(pid, tasks[PIDTYPE_TGID].first);
+	if (!links)
+		return 0;
+	leader = (void *)links - bpf_core_field_offset(struct task_struct, pid_links) -
+		 PIDTYPE_TGID * sizeof(struct hlist_node);
+	if (context[1] == PART_START)
+		return BPF_CORE_READ(leader, start_boottime);
+	return BPF_CORE_READ(leader, start_boottime) >> 32;
+}
+#else
 struct identity {
 	__u32 pid;   /* in the reader's pid namespace */
 	__u32 tgid;  /* in the initial one */
@@ -39,5 +80,7 @@ int list_identities(struct bpf_iter__task *ctx)
 	bpf_seq_write(ctx->meta->seq, &identity, sizeof(identity));
 	return 0;
 }
+
+#endif
 
 DECLARE_LICENSE;

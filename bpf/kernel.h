@@ -97,9 +97,18 @@ struct upid {
 	int nr;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct pid {
 	unsigned int level; /* of its namespace; the initial one has 0 */
 	struct upid numbers[1];
+	struct hlist_head tasks[4]; /* by PIDTYPE_* */
 };
 
 struct tty_driver {
@@ -134,6 +143,7 @@ struct inode {
 	__u16 i_mode;
 	unsigned int i_nlink;
 	unsigned long i_ino;
+	void *i_private;
 	struct super_block *i_sb;
 };
 
@@ -197,6 +207,7 @@ struct task_struct {
 	__u64 start_boottime;
 	const struct cred *cred;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[4]; /* by PIDTYPE_* */
 	char comm[16];
 	struct mm_struct *mm;
 	struct fs_struct *fs;

@@ -29,7 +29,8 @@ EXPORT = "export"
 """Directory in the journal's for the file that is delivered to by default."""
 
 OWN_NAMES = {EXPORT, "recorder.log", "exporter.log", "lock", "control.sock", "checkpoint.json"}
-START_SECONDS = 30.0
+START_SECONDS = {"core": 30.0, "auto": 900.0, "bcc": 900.0}
+"""By loader: one compiles, which takes an emulated machine minutes."""
 STOP_SECONDS = 20.0
 PR_SET_PDEATHSIG = 1
 
@@ -172,7 +173,7 @@ def start_recorder(journal: Path, ring_size: int | None, loader: str, trace: str
     if ring_size is not None:
         arguments += ["--ring-size", str(ring_size)]
     half = Half("podcorder_agent.recorder", journal, arguments, journal / "recorder.log")
-    line = _first_line(half.process, time.monotonic() + START_SECONDS)
+    line = _first_line(half.process, time.monotonic() + START_SECONDS[loader])
     try:
         ready = json.loads(line)
     except ValueError:

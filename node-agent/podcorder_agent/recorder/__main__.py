@@ -101,7 +101,7 @@ def record(options: argparse.Namespace, pins: Pins, signals: list[int]) -> None:
         found = find_maps(pins) if pins.loader == choice.loader.identity else None
         resumed = found is not None
         identities = Identities(choice.loader)
-        recorder = begin(options, pins, found, choice, identities)
+        recorder = begin(options, pins, found, choice, identities, signals)
         server = listen(options, poller)
         state = {"capabilities": recorder.attachments.states, "loader": recorder.loader}
         recorder.note("resumed" if resumed else "started", **state)
@@ -120,22 +120,39 @@ def record(options: argparse.Namespace, pins: Pins, signals: list[int]) -> None:
 
 
 def begin(
-    options: argparse.Namespace, pins: Pins, found: KernelMaps | None, choice: Choice, identities: Identities
+    options: argparse.Namespace,
+    pins: Pins,
+    found: KernelMaps | None,
+    choice: Choice,
+    identities: Identities,
+    signals: list[int],
 ) -> Recorder:
-    """Lock the journal, then take over the pinned maps that were found, and their programs, or make them."""
+    """Lock the journal, then take over the pinned maps that were found, and their programs, or make them.
+
+    The rings are drained while the loader prepares, which may take it long.
+    """
     generation = found.generation if found else make_generation()
     journal = open_journal(options, generation)
     try:
         maps = found or make_maps(options, pins, choice.loader, generation)
         maps.beat()
-        maps.ignore(identities.find(os.getpid()))
+        attachments = Attachments(choice.loader, pins, maps, identities)
+        attachments.adopt()
+        recorder = Recorder(journal, options.journal, pins, maps, attachments, generation, choice.described())
+
+        def attend() -> bool:
+            if found is not None:  # else nothing records yet
+                recorder.attend()
+            return not signals
+
+        choice.loader.prepare(maps.events.max_entries, attend)
+        if not signals:
+            maps.ignore(identities.find(os.getpid()))
+            attachments.apply(maps.wanted_events())
     except Unable:
         journal.close()
         raise
-    attachments = Attachments(choice.loader, pins, maps, identities)
-    attachments.adopt()
-    attachments.apply(maps.wanted_events())
-    return Recorder(journal, options.journal, pins, maps, attachments, generation, choice.described())
+    return recorder
 
 
 def stand_by(options: argparse.Namespace, reason: Unable, signals: list[int]) -> None:
@@ -213,9 +230,7 @@ def serve(
             server.serve(descriptor, mask, handler.handle)
             if recorder.finished:
                 return
-        moved = recorder.drain()
-        recorder.tick()
-        recorder.finish_sync()
+        moved = recorder.attend()
         wait = BUSY_SECONDS if moved else min(wait * 2, REST_SECONDS)
     recorder.finish(unpin=False)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
+from podcorder_agent.recorder.bcc.headers import VARIABLE, find_headers
 from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.bcc.library import find_bcc
 from podcorder_agent.recorder.bcc.loader import BccLoader
+from podcorder_agent.recorder.errors import BccMissing, BtfMissing, HeadersMissing
 from podcorder_agent.recorder.loaders import CoreLoader
 
 _KERNEL_HAS_BTF = "the kernel describes its types (BTF)"
-_KERNEL_HAS_NO_BTF = "the kernel does not describe its types (BTF), and no loader does without"
+_HEADERS_INSTEAD = "the kernel does not describe its types (BTF), and its headers are in {}"
+_NOTHING = "This kernel has no BTF, so the programs are to be compiled here. {}"
 
 
 class Choice(NamedTuple):
@@ -29,14 +33,20 @@ class Choice(NamedTuple):
 
 
 def choose_loader(wanted: str, objects: Path | None = None, sources: Path | None = None, trace: str = "") -> Choice:
-    """`auto`: the objects compiled beforehand. Raises BccMissing where bcc is asked for and is not there.
+    """`auto`: the objects compiled beforehand where the kernel has BTF, else bcc with the node's kernel headers.
 
     `objects` and `sources` are directories in place of the package's own; `trace` is the level of log lines, if any.
+    Raises BccMissing and HeadersMissing where bcc is asked for and cannot be, BtfMissing where `auto` finds nothing
+    that can.
     """
-    if wanted == "bcc":
+    if wanted == "core" or (wanted == "auto" and BTF_PATH.exists()):
+        return Choice(CoreLoader(objects, trace), "asked for" if wanted == "core" else _KERNEL_HAS_BTF)
+    try:
         find_bcc()
-        return Choice(BccLoader(objects, sources, trace), "asked for")
-    if wanted == "core":
-        return Choice(CoreLoader(objects, trace), "asked for")
-    described = BTF_PATH.exists()
-    return Choice(CoreLoader(objects, trace), _KERNEL_HAS_BTF if described else _KERNEL_HAS_NO_BTF)
+        headers = None if BTF_PATH.exists() and not os.environ.get(VARIABLE) else find_headers()
+    except (BccMissing, HeadersMissing) as error:
+        if wanted == "bcc":
+            raise
+        raise BtfMissing(_NOTHING.format(error)) from None
+    reason = "asked for" if wanted == "bcc" else _HEADERS_INSTEAD.format(headers.built if headers else "")
+    return Choice(BccLoader(objects, sources, trace, headers=headers), reason)

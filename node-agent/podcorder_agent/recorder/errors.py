@@ -94,5 +94,11 @@ class LockedDown(Unable):
         )
 
 
+class HeadersMissing(Unable):
+    """Neither the kernel nor headers on the node describe the kernel's types to bcc."""
+
+    exit_code = 48
+
+
 class CompilationFailed(PodcorderError):
     """The node's compiler cannot make a program for this kernel; never ends a recorder."""

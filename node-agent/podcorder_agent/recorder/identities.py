@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-from functools import cached_property
 from typing import NamedTuple
 
-from podcorder_agent.recorder.libbpf import Link
-from podcorder_agent.recorder.loaders import CoreLoader
-
-_IDENTITY = struct.Struct("=2IQ")
-"""`struct identity` of bpf/identities.bpf.c."""
+from podcorder_agent.recorder.loaders import IDENTITY, CoreLoader
 
 
 class Identity(NamedTuple):
@@ -28,13 +22,9 @@ class Identities:
     def __init__(self, loader: CoreLoader) -> None:
         self._loader = loader
 
-    @cached_property
-    def _link(self) -> Link:
-        return self._loader.attach_iterator("identities", "list_identities")
-
     def by_pid(self) -> dict[int, Identity]:
         """By the number that each has in our own pid namespace; raises LoadRefused."""
-        return {pid: Identity(tgid, start) for pid, tgid, start in _IDENTITY.iter_unpack(self._link.iterate())}
+        return {pid: Identity(tgid, start) for pid, tgid, start in IDENTITY.iter_unpack(self._loader.list_identities())}
 
     def find(self, pid: int) -> Identity:
         """Raises ProcessLookupError, LoadRefused."""

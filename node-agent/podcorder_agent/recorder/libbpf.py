@@ -56,6 +56,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__type": (c_int, [c_void_p]),
     "bpf_map__name": (c_char_p, [c_void_p]),
+    "bpf_map__key_size": (c_uint32, [c_void_p]),
+    "bpf_map__value_size": (c_uint32, [c_void_p]),
     "bpf_map__is_internal": (c_bool, [c_void_p]),
     "bpf_map__initial_value": (c_void_p, [c_void_p, POINTER(c_size_t)]),
     "bpf_map__set_initial_value": (c_int, [c_void_p, c_void_p, c_size_t]),
@@ -232,6 +234,8 @@ class ObjectMap:
         self.name: str = library().bpf_map__name(handle).decode()
         self.type: int = library().bpf_map__type(handle)
         self.internal: bool = library().bpf_map__is_internal(handle)
+        self.key_bytes: int = library().bpf_map__key_size(handle)
+        self.value_bytes: int = library().bpf_map__value_size(handle)
 
     @property
     def fd(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,9 @@ OBJECTS = Path(__file__).parent / "objects"
 DEBUG_OBJECTS = Path(__file__).parent / "debug_objects"
 """Their programs write log lines; only a developer's tree has them."""
 _TRACE_KNOB = "trace_level"
+IDENTITIES_OBJECT = "identities"
+IDENTITY = struct.Struct("=2IQ")
+"""`struct identity` of bpf/identities.bpf.c: its number here, its number in the initial pid namespace, its start."""
 MAPS_OBJECT = "containers"
 """Has every shared map of bpf/maps.bpf.h, as all objects do."""
 
@@ -91,6 +96,8 @@ class CoreLoader:
 
     name = "core"
     _objects_have_programs = True
+    _maps_alone = False
+    """Whether objects are opened for their maps: their own types then do for the kernel's."""
 
     def __init__(self, objects: Path | None = None, trace: str = "") -> None:
         """`trace`: level of the log lines that the programs shall write, which takes a debug build; empty: none."""
@@ -112,6 +119,9 @@ class CoreLoader:
             raise RingBufferMissing
         if is_locked_down():
             raise LockedDown
+
+    def prepare(self, ring_bytes: int, meanwhile: Callable[[], bool]) -> None:
+        """Whatever takes long, before anything is attached; `meanwhile` is called often, and says whether to go on."""
 
     def make_maps(self, pins: Pins, ring_bytes: int) -> None:
         self.check_kernel()
@@ -155,15 +165,19 @@ class CoreLoader:
                     handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
                 handlers.close()
 
-    def attach_iterator(self, name: str, program: str) -> libbpf.Link:
-        """An iterator's link, for the caller to close; raises LoadRefused."""
+    def list_identities(self) -> bytes:
+        """A `struct identity` for each process; raises LoadRefused."""
+        return self._identities.iterate()
+
+    @cached_property
+    def _identities(self) -> libbpf.Link:
         try:
-            with self._open(name) as opened:
+            with self._open(IDENTITIES_OBJECT) as opened:
                 opened.load()
-                return next(each for each in opened.programs() if each.name == program).attach()
+                return next(opened.programs()).attach()
         except OSError as error:
             raise LoadRefused(
-                f"The iterator {program} is refused ({libbpf.explanation(str(error))}): run `podcorder doctor`."
+                f"The processes cannot be listed ({libbpf.explanation(str(error))}): run `podcorder doctor`."
             ) from None
 
     def try_rung(self, rung: Rung) -> None:
@@ -203,7 +217,7 @@ class CoreLoader:
         if not path.exists():
             remedy = _DEBUG_REMEDY if logs else "compile the BPF programs (make) or install the package again"
             raise ObjectMissing(f"{path} is missing: {remedy}.")
-        opened = libbpf.Object(path, BTF_PATH if BTF_PATH.exists() else None)
+        opened = libbpf.Object(path, path if self._maps_alone else BTF_PATH if BTF_PATH.exists() else None)
         if logs and not opened.has_constant(_TRACE_KNOB):
             opened.close()
             raise ObjectMissing(f"{path} writes no log lines: {_DEBUG_REMEDY}.")

@@ -101,6 +101,13 @@ class Recorder:
             except JournalError as error:
                 self._remember_full(error)
 
+    def attend(self) -> int:
+        """Everything that waits for nobody; bytes moved."""
+        moved = self.drain()
+        self.tick()
+        self.finish_sync()
+        return moved
+
     def catch_up(self) -> None:
         """Write everything that happened before the call; raises JournalError."""
         for ring, kind in ((self.lifecycle, FrameKind.LIFECYCLE), (self.events, FrameKind.RECORDS)):

@@ -10,7 +10,7 @@ import os
 import sys
 
 from podcorder_agent.errors import PodcorderError
-from podcorder_agent.recorder.bcc.compiler import compile_programs
+from podcorder_agent.recorder.bcc.compiler import compile_objects
 
 
 def main() -> int:
@@ -18,12 +18,12 @@ def main() -> int:
     answer = os.dup(1)
     os.dup2(2, 1)  # bcc prints on either
     try:
-        instructions = compile_programs(request)
+        compiled = compile_objects(request)
     except PodcorderError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     with os.fdopen(answer, "w") as output:
-        json.dump({name: code.hex() for name, code in instructions.items()}, output)
+        json.dump(compiled, output)
     return 0
 
 

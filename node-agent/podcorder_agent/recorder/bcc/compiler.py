@@ -1,4 +1,4 @@
-"""What the short-lived child does: sources to instructions, with the running kernel's types and no kernel headers."""
+"""What the short-lived child does: sources to instructions, with the running kernel's types."""
 
 from __future__ import annotations
 
@@ -6,79 +6,128 @@ import os
 import struct
 import tempfile
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
-from podcorder_agent.recorder.bcc.kernel_header import PlacedHeader, place_fields
+from podcorder_agent.recorder.bcc.clang import SourceRefused, compile_text
+from podcorder_agent.recorder.bcc.header_types import HeaderTypes
+from podcorder_agent.recorder.bcc.headers import Headers
+from podcorder_agent.recorder.bcc.kernel_header import PlacedHeader, Types, list_fields, place_fields
 from podcorder_agent.recorder.bcc.kernel_types import VOID, KernelTypes
-from podcorder_agent.recorder.bcc.library import import_bcc
-from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS, PREFIX, Hook, MadeMap, read_hooks, write_main, write_maps
+from podcorder_agent.recorder.bcc.sources import (
+    KERNEL_STUBS,
+    PREFIX,
+    Hook,
+    MapLayout,
+    read_hooks,
+    write_main,
+    write_maps,
+)
 from podcorder_agent.recorder.errors import CompilationFailed
 
 _TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
 _INSTRUCTION = struct.Struct("=BBhi")
 """`struct bpf_insn`: operation, registers, offset, number."""
-_OVERRIDES = ("ARCH", "BCC_LINUX_VERSION_CODE")
-"""Of the environment, by which bcc would compile for another machine or kernel."""
 _HELPERS = ("task_pt_regs",)
 """Those that a source asks for by HAS_HELPER()."""
 
 
-class Request(TypedDict):
+class Described(Types, Protocol):
+    """The kernel's types, from wherever they are described."""
+
+    def has_helper(self, name: str) -> bool: ...
+
+    def pointees(self, tracepoint: str) -> list[str] | None: ...
+
+
+class Wanted(TypedDict):
     """One object's programs."""
 
-    sources: str
-    object: str
     programs: list[str]
-    maps: dict[str, MadeMap]
+    maps: dict[str, MapLayout]
+
+
+class Request(TypedDict):
+    """All programs that are wanted."""
+
+    sources: str
+    headers: list[str]
+    """`Headers`, or empty: the kernel has BTF."""
+    objects: dict[str, Wanted]
     constants: dict[str, int]
     license: str
     """Says which build it is: see sources.py."""
 
 
-def compile_programs(request: Request) -> dict[str, bytes]:
-    """Instructions by program; raises CompilationFailed, BtfMissing, BccMissing."""
+class Compiled(TypedDict):
+    """What became of one object's programs; each is in one of both."""
+
+    instructions: dict[str, str]
+    """Hexadecimal. A map is named by its place among the object's, in the order of the request."""
+    refusals: dict[str, str]
+    """Why there are none."""
+
+
+def compile_objects(request: Request) -> dict[str, Compiled]:
+    """By object; raises CompilationFailed where the kernel's types are not to be had, BtfMissing, BccMissing."""
     sources = Path(request["sources"])
-    types = KernelTypes()
-    hooks = read_hooks(sources / f"{request['object']}.bpf.c")
-    for name in request["programs"]:
-        _check_arguments(hooks[name], types)
-    header = place_fields((sources / "kernel.h").read_text(), types)
+    kernel = (sources / "kernel.h").read_text()
+    types: Described
+    if request["headers"]:
+        headers = Headers(*map(Path, request["headers"]))
+        types = HeaderTypes(headers, (sources / "kernel_headers.h").read_text(), list_fields(kernel), _HELPERS)
+    else:
+        types = KernelTypes()
+    header = place_fields(kernel, types)
+    compiled = {}
     with tempfile.TemporaryDirectory(prefix="podcorder-bcc-") as directory:
         include = Path(directory, "include")
-        _write_headers(include, header.text, write_maps(request["maps"], request["constants"]))
-        instructions = _run_bcc(directory, request, _flags(sources, types))
-    for name, code in instructions.items():
-        _check_fields(name, code, header)
-    return instructions
+        _write_headers(include, {**KERNEL_STUBS, "podcorder/kernel.h": header.text})
+        for name, wanted in request["objects"].items():
+            _write_headers(include, {"podcorder/maps.h": write_maps(wanted["maps"], request["constants"])})
+            compiled[name] = _compile_object(name, request, types, header, Path(directory))
+    return compiled
 
 
-def _write_headers(include: Path, kernel: str, maps: str) -> None:
-    headers = KERNEL_STUBS | {"podcorder/kernel.h": kernel, "podcorder/maps.h": maps}
+def _write_headers(include: Path, headers: dict[str, str]) -> None:
     for name, text in headers.items():
         (include / name).parent.mkdir(parents=True, exist_ok=True)
         (include / name).write_text(text)
 
 
-def _flags(sources: Path, types: KernelTypes) -> list[str]:
+def _compile_object(name: str, request: Request, types: Described, header: PlacedHeader, kernel: Path) -> Compiled:
+    sources, programs = Path(request["sources"]), request["objects"][name]["programs"]
+    hooks = read_hooks(sources / f"{name}.bpf.c")
+    compiled = Compiled(instructions={}, refusals={})
+    for program in programs:
+        try:
+            _check_arguments(hooks[program], types)
+        except CompilationFailed as error:
+            compiled["refusals"][program] = str(error)
+    remaining = [each for each in programs if each not in compiled["refusals"]]
+    main = write_main(name, remaining, request["license"])
+    try:
+        codes = compile_text(main, [PREFIX + each for each in remaining], _flags(sources, types), kernel)
+    except SourceRefused as error:
+        reason = f"bcc cannot compile {name}.bpf.c ({error.first_error or 'it does not say why'})"
+        compiled["refusals"] |= dict.fromkeys(remaining, reason)
+        return compiled
+    for program in remaining:
+        code = codes[PREFIX + program]
+        missing = _find_missing(code, header)
+        if missing:
+            compiled["refusals"][program] = f"this kernel has no {missing}, which {program} needs"
+        else:
+            compiled["instructions"][program] = code.hex()
+    return compiled
+
+
+def _flags(sources: Path, types: Described) -> list[str]:
     target = f"-D__TARGET_ARCH_{_TARGETS[os.uname().machine]}"
     helpers = (f"-DHAS_HELPER_{name}={int(types.has_helper(name))}" for name in _HELPERS)
     return ["-DLOADER_BCC", "-Wno-int-conversion", target, f"-I{sources}", *helpers]
 
 
-def _run_bcc(directory: str, request: Request, flags: list[str]) -> dict[str, bytes]:
-    """With `directory` in place of the kernel's own headers."""
-    for name in _OVERRIDES:
-        os.environ.pop(name, None)
-    os.environ["BCC_KERNEL_SOURCE"] = directory
-    module = import_bcc()
-    try:
-        compiled = module.BPF(text=write_main(request["object"], request["programs"], request["license"]), cflags=flags)
-    except Exception:  # bcc raises nothing more exact, and prints why
-        raise CompilationFailed(f"bcc cannot compile {request['object']}.bpf.c") from None
-    return {name: compiled.dump_func(PREFIX + name) for name in request["programs"]}
-
-
-def _check_arguments(hook: Hook, types: KernelTypes) -> None:
+def _check_arguments(hook: Hook, types: Described) -> None:
     """A raw tracepoint's arguments are bare numbers to the verifier: what they point to is looked at here."""
     given = types.pointees(hook.target)
     if given is None:
@@ -88,9 +137,8 @@ def _check_arguments(hook: Hook, types: KernelTypes) -> None:
             raise CompilationFailed(f"the tracepoint {hook.target} hands over no struct {wanted} here")
 
 
-def _check_fields(name: str, code: bytes, header: PlacedHeader) -> None:
-    """Refuse a program that reads what this kernel does not have."""
-    for *_, number in _INSTRUCTION.iter_unpack(code):
-        missing = header.find_missing(number)
-        if missing:
-            raise CompilationFailed(f"this kernel has no {missing}, which {name} needs")
+def _find_missing(code: bytes, header: PlacedHeader) -> str:
+    """A field that a program reads and this kernel does not have, or none."""
+    return next(
+        (missing for *_, number in _INSTRUCTION.iter_unpack(code) if (missing := header.find_missing(number))), ""
+    )

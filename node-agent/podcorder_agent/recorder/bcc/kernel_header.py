@@ -44,6 +44,11 @@ class PlacedHeader(NamedTuple):
         return self.missing[index] if 0 <= index < len(self.missing) else ""
 
 
+def list_fields(header: str) -> list[tuple[str, str]]:
+    """All that will be asked of the types, as (structure, field)."""
+    return [(found[1], field.name) for found in _STRUCTURE.finditer(header) for field in _fields(found[2])]
+
+
 def place_fields(header: str, types: Types) -> PlacedHeader:
     """The header with padded structures, and HAS_FIELD_STRUCTURE_FIELD for each field.
 

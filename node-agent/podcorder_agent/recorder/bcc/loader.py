@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.bcc.compiler import Request
+from podcorder_agent.recorder.bcc import cache
+from podcorder_agent.recorder.bcc.child import compile_apart
+from podcorder_agent.recorder.bcc.compiler import Compiled, Request, Wanted
+from podcorder_agent.recorder.bcc.headers import Headers
+from podcorder_agent.recorder.bcc.processes import list_processes
 from podcorder_agent.recorder.bcc.programs import RawTracepoint
-from podcorder_agent.recorder.bcc.sources import DEBUG_LICENSE, LICENSE, SOURCES, Hook, MadeMap, read_hooks
-from podcorder_agent.recorder.errors import ObjectMissing
+from podcorder_agent.recorder.bcc.relocations import insert_maps
+from podcorder_agent.recorder.bcc.sources import DEBUG_LICENSE, LICENSE, SOURCES, Hook, MapLayout, read_hooks
+from podcorder_agent.recorder.errors import CompilationFailed, LoadRefused, ObjectMissing
 from podcorder_agent.recorder.ladders import Rung
 from podcorder_agent.recorder.loaders import (
+    IDENTITIES_OBJECT,
     TRIAL_RING_BYTES,
     CoreLoader,
     LoadedProgram,
@@ -26,7 +30,7 @@ from podcorder_agent.recorder.loaders import (
 from podcorder_agent.recorder.pins import Pins
 
 _RAW_TRACEPOINT_KIND = "tp_btf"
-_COMPILER_SECONDS = 120
+_TELL_IDENTITY = "tell_identity"
 
 
 class BccLoader(CoreLoader):
@@ -35,9 +39,69 @@ class BccLoader(CoreLoader):
     name = "bcc"
     _objects_have_programs = False
 
-    def __init__(self, objects: Path | None = None, sources: Path | None = None, trace: str = "") -> None:
+    def __init__(
+        self,
+        objects: Path | None = None,
+        sources: Path | None = None,
+        trace: str = "",
+        *,
+        headers: Headers | None = None,
+        kept: Path = cache.DIRECTORY,
+    ) -> None:
+        """`headers`: what describes the kernel's types; without, it does so itself. `kept`: for compiled programs."""
         super().__init__(objects, trace)
         self._sources = (sources or SOURCES).absolute()
+        self._headers = headers
+        self._maps_alone = headers is not None
+        self._kept = kept
+        self._compiled: dict[int, dict[str, Compiled]] = {}
+        self._failures: dict[int, str] = {}
+
+    def prepare(self, ring_bytes: int, meanwhile: Callable[[], bool]) -> None:
+        """Compile all programs that there are sources of, unless an earlier recorder did."""
+        request = self.make_request(ring_bytes)
+        found = cache.find(request, self._kept)
+        if found is None:
+            try:
+                found = compile_apart(request, meanwhile)
+            except CompilationFailed as error:
+                self._failures[ring_bytes] = str(error)
+                return
+            cache.keep(request, found, self._kept)
+        self._compiled[ring_bytes] = found
+
+    def make_request(self, ring_bytes: int) -> Request:
+        """For the compiler: every program that can be a raw tracepoint, and the layout of each object's maps."""
+        objects = {}
+        for source in sorted(self._sources.glob("*.bpf.c")):
+            name = source.name.removesuffix(".bpf.c")
+            programs = [each for each, hook in read_hooks(source).items() if hook.kind == _RAW_TRACEPOINT_KIND]
+            with self._open(name) as opened:
+                layouts = {
+                    each.name: MapLayout(key_bytes=each.key_bytes, value_bytes=each.value_bytes)
+                    for each in opened.maps()
+                    if not each.internal
+                }
+            objects[name] = Wanted(programs=programs, maps=layouts)
+        return Request(
+            sources=str(self._sources),
+            headers=[str(each) for each in self._headers or ()],
+            objects=objects,
+            constants=constants(ring_bytes, self.trace),
+            license=DEBUG_LICENSE if self.trace else LICENSE,
+        )
+
+    def list_identities(self) -> bytes:
+        """An iterator is the kernel's types' alone: without them each process is asked for by its descriptor."""
+        return list_processes(self.identity_program) if self._headers else super().list_identities()
+
+    @cached_property
+    def identity_program(self) -> RawTracepoint:
+        """What `list_processes()` runs; raises LoadRefused."""
+        try:
+            return self._load(IDENTITIES_OBJECT, _TELL_IDENTITY, [], next(iter(self._compiled), TRIAL_RING_BYTES))
+        except RungRefused as error:
+            raise LoadRefused(f"The processes cannot be listed ({error}): run `podcorder doctor`.") from None
 
     def verify(self, rung: Rung) -> dict[str, str]:
         with self._programs(rung, None, TRIAL_RING_BYTES, libbpf.LOG_STATISTICS) as programs:
@@ -52,72 +116,44 @@ class BccLoader(CoreLoader):
     def _programs(
         self, rung: Rung, pins: Pins | None, ring_bytes: int, log_level: int = 0
     ) -> Iterator[dict[str, RawTracepoint]]:
-        names = sorted(rung.programs.keys() | rung.handlers.values())
-        hooks = self._hooks(rung.object, names)
         with ExitStack() as stack:
             opened = stack.enter_context(self._open(rung.object))
             prepare(opened, set(), pins, ring_bytes)
             opened.load()
             libbpf.log.clear()  # what it says of maps explains no program
-            request = make_request(self._sources, rung.object, names, opened, ring_bytes, self.trace)
+            descriptors = [each.fd for each in opened.maps() if not each.internal]
             loaded = {}
-            for name, instructions in compile_apart(request).items():
-                try:
-                    loaded[name] = RawTracepoint(name, hooks[name].target, instructions, log_level, request["license"])
-                except OSError as error:
-                    raise RungRefused(error.strerror) from None
+            for name in sorted(rung.programs.keys() | rung.handlers.values()):
+                loaded[name] = self._load(rung.object, name, descriptors, ring_bytes, log_level)
                 stack.callback(loaded[name].close)
             yield loaded
 
-    def _hooks(self, object_name: str, names: list[str]) -> dict[str, Hook]:
+    def _load(
+        self, object_name: str, name: str, descriptors: list[int], ring_bytes: int, log_level: int = 0
+    ) -> RawTracepoint:
+        """Raises RungRefused, ObjectMissing."""
+        hook = self._find_hook(object_name, name)
+        if ring_bytes not in self._compiled and ring_bytes not in self._failures:
+            self.prepare(ring_bytes, lambda: True)
+        if ring_bytes in self._failures:
+            raise RungRefused(self._failures[ring_bytes])
+        compiled = self._compiled[ring_bytes][object_name]
+        if name in compiled["refusals"]:
+            raise RungRefused(compiled["refusals"][name])
+        code = insert_maps(bytes.fromhex(compiled["instructions"][name]), descriptors)
+        try:
+            return RawTracepoint(name, hook.target, code, log_level, DEBUG_LICENSE if self.trace else LICENSE)
+        except OSError as error:
+            raise RungRefused(error.strerror) from None
+
+    def _find_hook(self, object_name: str, name: str) -> Hook:
         """Raises ObjectMissing, or RungRefused where a program is for another hook than a raw tracepoint."""
         source = self._sources / f"{object_name}.bpf.c"
         if not source.exists():
             raise ObjectMissing(f"{source} is missing: install the package again.")
-        hooks = read_hooks(source)
-        for name in names:
-            if name not in hooks:
-                raise RungRefused(f"{source.name} has no program {name}")
-            if hooks[name].kind != _RAW_TRACEPOINT_KIND:
-                raise RungRefused(f"{name} is for {hooks[name].kind}, and bcc's programs here are raw tracepoints")
-        return hooks
-
-
-def make_request(
-    sources: Path, object_name: str, programs: list[str], opened: libbpf.Object, ring_bytes: int, trace: str = ""
-) -> Request:
-    """For the compiler; the object's maps have been made."""
-    maps = {}
-    for each in opened.maps():
-        if not each.internal:
-            made = libbpf.Map(each.fd)
-            maps[each.name] = MadeMap(fd=each.fd, key_bytes=made.key_size, value_bytes=made.value_size)
-    return Request(
-        sources=str(sources),
-        object=object_name,
-        programs=programs,
-        maps=maps,
-        constants=constants(ring_bytes, trace),
-        license=DEBUG_LICENSE if trace else LICENSE,
-    )
-
-
-def compile_apart(request: Request) -> dict[str, bytes]:
-    """Instructions by program, from a child of our own; raises RungRefused."""
-    command = [sys.executable, "-P", "-m", "podcorder_agent.recorder.bcc"]
-    try:
-        child = subprocess.run(
-            command, input=json.dumps(request), capture_output=True, text=True, timeout=_COMPILER_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RungRefused(f"bcc has not compiled {request['object']}.bpf.c in {_COMPILER_SECONDS} s") from None
-    if child.returncode:
-        raise RungRefused(_reason(child.stderr.splitlines()))
-    return {name: bytes.fromhex(code) for name, code in json.loads(child.stdout).items()}
-
-
-def _reason(lines: list[str]) -> str:
-    """The child's own last word, and clang's first."""
-    first = next((line.rpartition("error: ")[2] for line in lines if "error: " in line), "")
-    last = lines[-1] if lines else "the compiler ended without a word"
-    return f"{last} ({first})" if first else last
+        hook = read_hooks(source).get(name)
+        if hook is None:
+            raise RungRefused(f"{source.name} has no program {name}")
+        if hook.kind != _RAW_TRACEPOINT_KIND:
+            raise RungRefused(f"{name} is for {hook.kind}, and bcc's programs here are raw tracepoints")
+        return hook

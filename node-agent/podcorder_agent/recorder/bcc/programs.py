@@ -85,9 +85,12 @@ class RawTracepoint:
     def pin(self, path: Path) -> None:
         libbpf.pin(self.fd, path)
 
-    def run(self) -> int:
-        """What it returns, run once by itself and without arguments; raises OSError, as before Linux 5.10."""
+    def run(self, *arguments: int) -> int:
+        """What it returns, run once by itself; raises OSError, as before Linux 5.10."""
+        context = (ctypes.c_uint64 * len(arguments))(*arguments)
         options = _RunOptions(size=ctypes.sizeof(_RunOptions))
+        if arguments:
+            options.context[0], options.context_sizes[0] = ctypes.addressof(context), ctypes.sizeof(context)
         error = libbpf.library().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
         if error < 0:
             raise OSError(-error, os.strerror(-error))

@@ -58,10 +58,9 @@ typedef unsigned long size_t, uintptr_t;
 """All that bcc's own headers include of the kernel's, by path below include/."""
 
 
-class MadeMap(TypedDict):
-    """A map that exists already."""
+class MapLayout(TypedDict):
+    """Of a map that is made elsewhere."""
 
-    fd: int
     key_bytes: int
     value_bytes: int
 
@@ -95,12 +94,12 @@ def write_main(object_name: str, programs: Iterable[str], license: str = LICENSE
     return "\n".join([*build, f"#define BPF_LICENSE {license}", f'#include "{object_name}.bpf.c"', *functions, ""])
 
 
-def write_maps(maps: Mapping[str, MadeMap], constants: Mapping[str, int]) -> str:
-    """The header <podcorder/maps.h>."""
+def write_maps(maps: Mapping[str, MapLayout], constants: Mapping[str, int]) -> str:
+    """The header <podcorder/maps.h>; each map is named by its place."""
     lines = []
-    for name, made in maps.items():
-        lines.append(f"#define FD_{name} {made['fd']}")
-        lines.append(f"#define KEY_BYTES_{name} {made['key_bytes']}")
-        lines.append(f"#define VALUE_BYTES_{name} {made['value_bytes']}")
+    for place, (name, layout) in enumerate(maps.items()):
+        lines.append(f"#define PLACE_{name} {place}")
+        lines.append(f"#define KEY_BYTES_{name} {layout['key_bytes']}")
+        lines.append(f"#define VALUE_BYTES_{name} {layout['value_bytes']}")
     lines += [f"#define KNOB_{name} {value}" for name, value in constants.items()]
     return "\n".join([*lines, ""])

@@ -43,11 +43,11 @@ def test_main_file_calls_each_program_once() -> None:
     assert "int run_record_exec(__u64 *context) { return record_exec(context); }" in main
 
 
-def test_maps_are_told_by_descriptor_and_size() -> None:
+def test_maps_are_told_by_place_and_size() -> None:
     """A source that declares other entries than were made does not compile."""
-    header = write_maps({"state": {"fd": 5, "key_bytes": 4, "value_bytes": 40}}, {"wakeup_bytes": 1024})
+    header = write_maps({"state": {"key_bytes": 4, "value_bytes": 40}}, {"wakeup_bytes": 1024})
     assert header.splitlines() == [
-        "#define FD_state 5",
+        "#define PLACE_state 0",
         "#define KEY_BYTES_state 4",
         "#define VALUE_BYTES_state 40",
         "#define KNOB_wakeup_bytes 1024",
