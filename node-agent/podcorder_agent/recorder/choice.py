@@ -15,7 +15,7 @@ from podcorder_agent.recorder.loaders import CoreLoader
 
 _KERNEL_HAS_BTF = "the kernel describes its types (BTF)"
 _HEADERS_INSTEAD = "the kernel does not describe its types (BTF), and its headers are in {}"
-_NOTHING = "This kernel has no BTF, so the programs are to be compiled here. {}"
+_NOTHING = "This kernel has no BTF (boot one built with CONFIG_DEBUG_INFO_BTF=y), and bcc cannot do without: {}"
 
 
 class Choice(NamedTuple):

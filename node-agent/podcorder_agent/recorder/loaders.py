@@ -96,8 +96,8 @@ class CoreLoader:
 
     name = "core"
     _objects_have_programs = True
-    _maps_alone = False
-    """Whether objects are opened for their maps: their own types then do for the kernel's."""
+    needs_kernel_types = True
+    """Where not, objects are opened for their maps: their own types then do for the kernel's."""
 
     def __init__(self, objects: Path | None = None, trace: str = "") -> None:
         """`trace`: level of the log lines that the programs shall write, which takes a debug build; empty: none."""
@@ -217,11 +217,16 @@ class CoreLoader:
         if not path.exists():
             remedy = _DEBUG_REMEDY if logs else "compile the BPF programs (make) or install the package again"
             raise ObjectMissing(f"{path} is missing: {remedy}.")
-        opened = libbpf.Object(path, path if self._maps_alone else BTF_PATH if BTF_PATH.exists() else None)
+        opened = libbpf.Object(path, self._types_for(path))
         if logs and not opened.has_constant(_TRACE_KNOB):
             opened.close()
             raise ObjectMissing(f"{path} writes no log lines: {_DEBUG_REMEDY}.")
         return opened
+
+    def _types_for(self, path: Path) -> Path | None:
+        if not self.needs_kernel_types:
+            return path
+        return BTF_PATH if BTF_PATH.exists() else None
 
 
 def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int, trace: str = "") -> None:

@@ -65,7 +65,7 @@ class Report(TypedDict):
 def examine(pins: Path, objects: Path | None, wanted: str = "auto", *, quick: bool = False) -> Report:
     """Everything at once, with the loader `wanted`; needs no privileges to answer, only to answer well."""
     loader, check = check_loader(wanted, objects)
-    checks = [*check_machine(), check]
+    checks = [*check_machine(needs_types=loader is None or loader.needs_kernel_types), check]
     able = not quick and all(check["ok"] for check in checks if check["name"] in ("privileges", "libbpf"))
     if able and loader:
         found = check_kernel(loader)
@@ -82,8 +82,8 @@ def examine(pins: Path, objects: Path | None, wanted: str = "auto", *, quick: bo
     )
 
 
-def check_machine() -> list[Check]:
-    """Privileges, kernel, BTF, mounts and library."""
+def check_machine(*, needs_types: bool) -> list[Check]:
+    """Privileges, kernel, BTF, mounts and library; `needs_types`: nothing can stand in for BTF."""
     release = os.uname().release
     kernel = tuple(int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit())
     unified = cgroup2_mount()
@@ -96,7 +96,12 @@ def check_machine() -> list[Check]:
     return [
         _check("privileges", effective_capabilities() & KEPT == KEPT, "CAP_BPF and CAP_PERFMON", privileged),
         _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.12 or newer"),
-        _check("btf", BTF_PATH.exists(), str(BTF_PATH), "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
+        _check(
+            "btf",
+            not needs_types or BTF_PATH.exists(),
+            str(BTF_PATH) if needs_types else "not needed: the node's kernel headers stand in for it",
+            "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+        ),
         _check("libbpf", not library_remedy, library, library_remedy),
         _check("bpffs", bool(mount_points("bpf")), str(BPFFS), f"mount -t bpf bpf {BPFFS}"),
         _check(

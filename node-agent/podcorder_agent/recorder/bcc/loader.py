@@ -51,8 +51,8 @@ class BccLoader(CoreLoader):
         """`headers`: what describes the kernel's types; without, it does so itself. `kept`: for compiled programs."""
         super().__init__(objects, trace)
         self._sources = (sources or SOURCES).absolute()
-        self._headers = headers
-        self._maps_alone = headers is not None
+        self.headers = headers
+        self.needs_kernel_types = headers is None
         self._kept = kept
         self._compiled: dict[int, dict[str, Compiled]] = {}
         self._failures: dict[int, str] = {}
@@ -85,7 +85,7 @@ class BccLoader(CoreLoader):
             objects[name] = Wanted(programs=programs, maps=layouts)
         return Request(
             sources=str(self._sources),
-            headers=[str(each) for each in self._headers or ()],
+            headers=[str(each) for each in self.headers or ()],
             objects=objects,
             constants=constants(ring_bytes, self.trace),
             license=DEBUG_LICENSE if self.trace else LICENSE,
@@ -93,7 +93,7 @@ class BccLoader(CoreLoader):
 
     def list_identities(self) -> bytes:
         """An iterator is the kernel's types' alone: without them each process is asked for by its descriptor."""
-        return list_processes(self.identity_program) if self._headers else super().list_identities()
+        return list_processes(self.identity_program) if self.headers else super().list_identities()
 
     @cached_property
     def identity_program(self) -> RawTracepoint:
