@@ -1,7 +1,7 @@
 """The layout of the kernel's records, as bpf/record.h states it, and how a run of ring bytes is cut into them.
 
 A layout reads the ring's own header, the record's header and the fixed fields of its class in one go: that is what the
-speed of the interpreter rests on. `tests/unit/interpreter/test_records.py` holds this module to record.h.
+speed of the interpreter rests on. `tests/unit/interpreter/test_records.py` holds this module to the compiled objects.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ KEY_FIELDS = struct.Struct("<QQQII")
 
 _FIXED = {
     RecordClass.EXEC: "QIIIIIIIIIIIIHHHH",
-    RecordClass.EXEC_FAILED: "iIIHxx",
+    RecordClass.EXEC_FAILED: "iIIH2x",
     RecordClass.FORK: "8s4s4x",
     RecordClass.EXIT: "iI",
     RecordClass.OPEN: "Q8siHH",
