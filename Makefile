@@ -14,11 +14,11 @@ LOADER ?= core
 CMD ?=
 NODES ?= 1
 
-# clang and llvm compile the programs, python3-bpfcc does so on the node, bpftool looks at them, gcc with its 32-bit half
+# clang, lld and llvm compile the programs, python3-bpfcc does so on the node, bpftool looks at them, gcc with its 32-bit half
 # makes the workloads of the tests, bpftrace is what the benchmark compares with, runc and containerd start the containers
 # that tests record from a busybox, iproute2 gives the network tests a loopback of their own, etcd and those after it are
 # what a cluster takes beside Kubernetes, the last line is what makes and boots virtual machines.
-PACKAGES := make python3-venv clang llvm clang-format libbpf-dev libbpf1 python3-bpfcc bpftool gcc gcc-multilib \
+PACKAGES := make python3-venv clang lld llvm clang-format libbpf-dev libbpf1 python3-bpfcc bpftool gcc gcc-multilib \
 	libc6-dev-i386 liburing-dev bpftrace runc containerd busybox-static iproute2 \
 	etcd-server openssl containernetworking-plugins iptables procps \
 	qemu-system-x86 qemu-system-arm cpio e2fsprogs xz-utils zstd

@@ -5,12 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import struct
-import subprocess
 import sys
 import textwrap
 import time
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +32,6 @@ NETWORK_CLASSES = ("connect", "accept", "listen", "datagram")
 UNSETTLED, UNREADABLE, COMPAT, IO_URING = 1, 2, 16, 32
 OWN = 512
 RESULT_UNKNOWN = 0x7FFFFFFF
-WORKLOADS = Path(__file__).parent / "workloads"
 
 SYSCALLS = Capability("syscalls", frozenset(), (Rung("tp_btf", "syscalls", {"dispatch_syscall": "connect"}),))
 TCP = Capability(
@@ -166,18 +163,6 @@ class NetworkPrograms:
         counters = self.maps.counters()
         skipped = self.attachments.skipped()[NUMBERS[kind]]
         return counters.generated[NUMBERS[kind]] + skipped, sum(counters.lost[NUMBERS[kind]]) + skipped
-
-
-def build(directory: Path, source: str, *flags: str) -> Path:
-    """A workload compiled for one test."""
-    program = directory / (source.removesuffix(".c") + "".join(flags).replace("-", "_"))
-    libraries = [flag for flag in flags if flag.startswith("-l")]
-    others = [flag for flag in flags if flag not in libraries]
-    command: Sequence[str | Path] = [
-        "cc", "-O1", "-Wall", "-Wextra", "-Werror", *others, WORKLOADS / source, "-o", program, *libraries,
-    ]  # fmt: skip
-    subprocess.run(command, check=True)
-    return program
 
 
 def assert_root() -> None:

@@ -10,8 +10,8 @@ from machines.archives import Archive
 
 from images.commands import run
 
-MODULES = ("virtio_pci", "virtio_blk", "ext4")
-"""What reaches the disks. What a kernel has built in is no file."""
+MODULES = ("virtio_pci", "virtio_blk", "ext4", "bridge")
+"""What reaches the disks, and a device of the network's tests. What a kernel has built in is no file."""
 SPLIT_OFF = ("linux-binary-", "linux-modules-")
 """Packages into which Debian splits its newest kernels."""
 DECOMPRESS = {".xz": ("xz", "-dc"), ".zst": ("zstd", "-dqc")}

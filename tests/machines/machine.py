@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from machines import initramfs, kernels, systems
+from machines import initramfs, kernels, systems, workloads
 from machines.archives import Archive
 from machines.kernels import Kernel, UnpackedKernel
 
@@ -23,7 +23,8 @@ HERE = Path(__file__).parent
 ARCHIVES = (HERE / "archives.py", HERE / "suites.py")
 KERNEL_RECIPE = (*ARCHIVES, HERE / "kernels.py", HERE / "initramfs.py", initramfs.INIT)
 DISK_RECIPE = (*ARCHIVES, HERE / "systems.py", *sorted(systems.REQUIREMENTS.glob("*.txt")))
-"""A change of one of these files makes the kernels, or the disks, anew."""
+WORKLOADS_RECIPE = (HERE / "workloads.py", *workloads.FILES)
+"""A change of one of these files makes the kernels, the disks, or the workloads anew."""
 SOURCES = ("crds", "node-agent", "tests", "pyproject.toml")
 """Of the project, what a machine gets."""
 COMMANDS = {
@@ -57,12 +58,18 @@ class Machine:
     kernel: UnpackedKernel
     initramfs: Path
     disk: Path
+    workloads: Path
 
     @classmethod
     def prepare(cls, kernel: Kernel) -> Machine:
         """Make what is not in the cache yet; raises CommandFailed."""
         with open_cache("machines") as cache:
-            return cls(kernel.architecture, *_prepare_kernel(cache, kernel), _prepare_disk(cache, kernel.architecture))
+            return cls(
+                kernel.architecture,
+                *_prepare_kernel(cache, kernel),
+                _prepare_disk(cache, kernel.architecture),
+                _prepare_workloads(cache, kernel.architecture),
+            )
 
     def run(self, command: str, console: Path, seconds: float, words: str = "") -> Outcome:
         """Boot, run a shell's command in /project as root, and power off. Raises MachineFailed.
@@ -71,7 +78,7 @@ class Machine:
         """
         with TemporaryDirectory(prefix="podcorder-machine-") as name:
             project, results = Path(name) / "project.tar", Path(name) / "results.tar"
-            _write_project(project, command)
+            _write_project(project, command, self.workloads)
             with results.open("wb") as file:
                 file.truncate(_RESULTS_BYTES)
             emulate = [*COMMANDS[self.architecture], *self._options(project, results, words)]
@@ -119,11 +126,22 @@ def _prepare_disk(cache: Path, architecture: str) -> Path:
     return disk
 
 
-def _write_project(path: Path, command: str) -> None:
+def _prepare_workloads(cache: Path, architecture: str) -> Path:
+    directory = cache / f"workloads-{architecture}-{_digest(WORKLOADS_RECIPE)}"
+    if not directory.exists():
+        with _beside(directory) as new:
+            workloads.build(Archive(cache, architecture, systems.SUITES), architecture, new)
+    return directory
+
+
+def _write_project(path: Path, command: str, built: Path) -> None:
     with tarfile.open(path, "w") as archive:
         for each in SOURCES:
             archive.add(systems.PROJECT / each, f"project/{each}")
         archive.add(HERE / "guest" / "units", "etc/systemd/system")
+        archive.add(built, "project/workloads", recursive=False)
+        for each in filter(Path.is_file, built.iterdir()):
+            archive.add(each, f"project/workloads/{each.name}")
         member = tarfile.TarInfo("project/command")
         member.size = len(command.encode())
         archive.addfile(member, io.BytesIO(command.encode()))

@@ -19,7 +19,7 @@ SUITES = ("bookworm", "bookworm-updates", "bookworm-security")
 """The one whose Python the images have, whatever the kernel."""
 PACKAGES = (
     *("python3.11", "libbpf1", "libstdc++6", "python3-bpfcc"),  # the recorder with either loader, and re2
-    *("systemd", "dbus", "dash", "coreutils", "grep", "mount", "busybox-static"),
+    *("systemd", "dbus", "dash", "coreutils", "grep", "mount", "util-linux", "iproute2", "busybox-static"),
     *("runc", "crun", "containerd"),
 )
 """What they depend on comes with them."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fixtures.recordings import Recording, assert_law
+from fixtures.recordings import Recording, assert_law, scaled
 
 from podcorder_agent.interpreter.events import (
     Event,
@@ -34,6 +34,10 @@ PROCESS_CLASSES: dict[str, type[Event]] = {
     "fork": ProcessFork,
     "exit": ProcessExit,
 }
+OPENS = scaled(100_003)
+EXECS = CONNECTS = scaled(8_998)
+FAILED = scaled(1_009)
+THROTTLED = scaled(20_011)
 OPEN_CLASSES: dict[str, type[Event]] = {"open": FileOpen, "open_failed": FileOpenFailed}
 
 
@@ -65,16 +69,16 @@ def unused_port() -> int:
 
 
 def test_every_open_is_delivered_at_the_defaults(record: Record, workloads: Path, tmp_path: Path) -> None:
-    """100,003 opens are 100,003 events, and none is lost."""
+    """100,003 opens are as many events, and none is lost."""
     target = tmp_path / "target"
     target.touch()
     recording = record()
     recording.select()
-    assert recording.cgroup.run(workloads / "opens", "100003", target).split() == ["100003", "0"]
+    assert recording.cgroup.run(workloads / "opens", str(OPENS), target).split() == [str(OPENS), "0"]
     recording.stop()
     events, counters = recording.interpret()
     seen = [event for event in events if type(event) is FileOpen and event.path == bytes(target)]
-    assert len(seen) == 100_003
+    assert len(seen) == OPENS
     assert assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES).total() == 0
 
 
@@ -82,17 +86,17 @@ def test_every_exec_and_every_failed_exec_is_delivered(record: Record, workloads
     """10,007 execs, of which 1,009 fail, are 8,998 execs and 1,009 failed ones, each with its fork and its exit."""
     recording = record()
     recording.select()
-    assert recording.cgroup.run(workloads / "execs", "8998", "/bin/true").split() == ["8998", "0"]
-    assert recording.cgroup.run(workloads / "execs", "1009", "/nonexistent/program").split() == ["0", "1009"]
+    assert recording.cgroup.run(workloads / "execs", str(EXECS), "/bin/true").split() == [str(EXECS), "0"]
+    assert recording.cgroup.run(workloads / "execs", str(FAILED), "/nonexistent/program").split() == ["0", str(FAILED)]
     recording.stop()
     events, counters = recording.interpret()
     started = [event for event in events if type(event) is ProcessExec and event.filename == b"/bin/true"]
     failed = [event for event in events if type(event) is ProcessExecFailed]
-    assert len(started) == 8_998
-    assert len(failed) == 1_009
+    assert len(started) == EXECS
+    assert len(failed) == FAILED
     assert {event.error for event in failed} == {"ENOENT"}
     assert {tuple(event.arguments or ()) for event in failed} == {(b"/nonexistent/program", b"an argument")}
-    assert sum(type(event) is ProcessFork for event in events) >= 10_007
+    assert sum(type(event) is ProcessFork for event in events) >= EXECS + FAILED
     assert assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES).total() == 0
 
 
@@ -101,15 +105,15 @@ def test_every_connect_is_delivered_with_its_outcome(record: Record, workloads: 
     listener, closed = Listener(), unused_port()
     recording = record()
     recording.select()
-    assert recording.cgroup.run(workloads / "connects", "8998", str(listener.port)).split() == ["8998", "0"]
-    assert recording.cgroup.run(workloads / "connects", "1009", str(closed)).split() == ["0", "1009"]
+    assert recording.cgroup.run(workloads / "connects", str(CONNECTS), str(listener.port)).split() == [str(CONNECTS), "0"]
+    assert recording.cgroup.run(workloads / "connects", str(FAILED), str(closed)).split() == ["0", str(FAILED)]
     recording.stop()
     listener.close()
     events, counters = recording.interpret()
     connects = [event for event in events if type(event) is NetworkConnect]
-    assert sum(event.outcome == "established" and event.peer_port == listener.port for event in connects) == 8_998
-    assert sum(event.outcome == "refused" and event.peer_port == closed for event in connects) == 1_009
-    assert len(connects) == 10_007
+    assert sum(event.outcome == "established" and event.peer_port == listener.port for event in connects) == CONNECTS
+    assert sum(event.outcome == "refused" and event.peer_port == closed for event in connects) == FAILED
+    assert len(connects) == CONNECTS + FAILED
     assert assert_law(events, counters, {"connect": NetworkConnect}).total() == 0
 
 
@@ -137,14 +141,14 @@ def test_what_a_small_ring_loses_is_counted(record: Record, workloads: Path, tmp
     target.touch()
     recording = record(ring_size=4096)
     recording.select()
-    assert recording.run_undrained(workloads / "opens", "1009", target).split() == ["1009", "0"]
-    assert recording.cgroup.run(workloads / "opens", "98994", target).split() == ["98994", "0"]
+    assert recording.run_undrained(workloads / "opens", str(FAILED), target).split() == [str(FAILED), "0"]
+    assert recording.cgroup.run(workloads / "opens", str(OPENS), target).split() == [str(OPENS), "0"]
     recording.stop()
     events, counters = recording.interpret()
     losses = assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES)
     seen = sum(type(event) is FileOpen and event.path == bytes(target) for event in events)
     assert losses["open"] > 0
-    assert seen < 100_003 <= seen + losses["open"]
+    assert seen < FAILED + OPENS <= seen + losses["open"]
     gaps = [event for event in events if type(event) is RecordingGap and event.record_class == "open"]
     assert {gap.reason for gap in gaps} == {"ring_full"}
     assert all(gap.first is not None and gap.last is not None and gap.first <= gap.last for gap in gaps)
@@ -154,7 +158,7 @@ def test_a_throttled_slot_says_what_it_left_out(record: Record, workloads: Path)
     """A rate limit drops records, and every one of them is in a gap with the reason `throttled`."""
     recording = record()
     recording.select(rate_limit=101)
-    recording.cgroup.run(workloads / "opens", "20011", "/etc/passwd")
+    recording.cgroup.run(workloads / "opens", str(THROTTLED), "/etc/passwd")
     recording.stop()
     events, counters = recording.interpret()
     losses = assert_law(events, counters, OPEN_CLASSES | PROCESS_CLASSES)

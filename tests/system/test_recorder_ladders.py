@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +20,6 @@ from podcorder_agent.recorder.loaders import ARCHITECTURES, OBJECTS, CoreLoader
 from podcorder_agent.recorder.pins import Pins
 from podcorder_agent.recorder.probes import list_leftovers
 
-UNSAFE = """
-__attribute__((section("tp_btf/sys_exit"), used))
-int unsafe(unsigned long long *ctx) { return *(int *)ctx[1]; }
-__attribute__((section("license"), used)) char LICENSE[] = "Dual BSD/GPL";
-"""
 OPEN = event_bits(["open"])
 CONNECT = event_bits(["connect"])
 GOOD = Rung("good", "syscalls", {"dispatch_syscall": "open"})
@@ -46,12 +40,10 @@ def pins() -> Iterator[Pins]:
 
 
 @pytest.fixture
-def loader(tmp_path: Path) -> CoreLoader:
+def loader(tmp_path: Path, workloads: Path) -> CoreLoader:
     """The real objects, and one with a program that the verifier refuses."""
     shutil.copytree(OBJECTS / ARCHITECTURES[os.uname().machine], tmp_path, dirs_exist_ok=True)
-    (tmp_path / "unsafe.c").write_text(UNSAFE)
-    command = ["clang", "--target=bpf", "-g", "-O2", "-c", tmp_path / "unsafe.c", "-o", tmp_path / "unsafe.bpf.o"]
-    subprocess.run(command, check=True)
+    shutil.copy(workloads / "unsafe.bpf.o", tmp_path)
     return CoreLoader(tmp_path)
 
 

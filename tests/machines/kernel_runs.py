@@ -1,0 +1,105 @@
+"""One kernel with one loader: what a machine with it says of itself, and which of the tests pass there."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from machines.kernels import Kernel
+from machines.machine import Machine, MachineFailed
+
+LOADERS = ("core", "bcc")
+BPF_TESTS = (
+    "tests/bpf/test_network_calls.py",
+    "tests/bpf/test_network_filters.py",
+    "tests/bpf/test_network_tcp.py",
+    "tests/bpf/test_network_udp.py",
+)
+CONTAINER_TESTS = (
+    "tests/machines/inside/systemd_scopes.py",
+    "tests/system/test_containers.py",
+    "tests/system/test_nested_cgroups.py",
+    "tests/system/test_own_sessions.py",
+    "tests/system/test_recorder_container.py",
+)
+EVENT_TESTS = (
+    "tests/system/test_escapes.py",
+    "tests/system/test_evasions.py",
+    "tests/system/test_file_filters.py",
+    "tests/system/test_law.py",
+    "tests/system/test_pid_namespaces.py",
+)
+RECORDER_TESTS = (
+    "tests/system/test_recorder_ladders.py",
+    "tests/system/test_recorder_lifecycle.py",
+    "tests/system/test_recorder_probes.py",
+    "tests/system/test_unloading.py",
+)
+TESTS = {
+    "core": (*BPF_TESTS, *CONTAINER_TESTS, *EVENT_TESTS, *RECORDER_TESTS),
+    "bcc": ("tests/system/test_loaders.py", "tests/system/test_law.py"),
+}
+LEFT_OUT = {
+    "takes_over_without_a_gap": "half a million events are too many for an emulated machine",
+    "memory_outside_the_rings": "it is measured, instead, with everything attached",
+}
+"""Tests by a part of their names, and why they are not run."""
+DIVISOR = 50
+"""By which the workloads of the law are smaller."""
+SECONDS = 1800
+_COMMAND = """
+export PYTHONPATH=$PYTHONPATH:/project/tests:/project/deploy PODCORDER_TEST_LOADER={loader} PODCORDER_TEST_DIVISOR={divisor}
+python3 -m machines.inside.report {loader} >/results/report.json || exit
+python3 -m budget measure --loader {loader} >/results/verifier.json
+export PODCORDER_TEST_REPORT=/results/report.json
+python3 -m pytest --color=no -p no:cacheprovider --junit-xml=/results/tests.xml --durations=15 -k "{chosen}" {tests}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRun:
+    """What came of it."""
+
+    report: dict[str, Any]
+    """Of `machines.inside.report`."""
+    verifier: dict[str, Any]
+    """Of `python -m budget measure`."""
+    passed: Counter[Path]
+    """Tests of each file."""
+    contradicted: list[str]
+    """Tests that must fail there, since a capability does not cover what they ask for, and do."""
+    failed: list[str]
+    """Tests that failed, or were skipped."""
+    exit_code: int
+
+
+def run_kernel(kernel: Kernel, loader: str, console: Path) -> KernelRun:
+    """Boot it and let it say; `console` takes what it prints. Raises CommandFailed, MachineFailed."""
+    chosen = " and ".join(f"not {each}" for each in LEFT_OUT)
+    command = _COMMAND.format(loader=loader, divisor=DIVISOR, chosen=chosen, tests=" ".join(TESTS[loader]))
+    outcome = Machine.prepare(kernel).run(command, console, SECONDS)
+    try:
+        report, verifier, tests = (outcome.files[each] for each in ("report.json", "verifier.json", "tests.xml"))
+        return _read(json.loads(report), json.loads(verifier), ElementTree.fromstring(tests), outcome.exit_code)
+    except (KeyError, ValueError, ElementTree.ParseError) as error:
+        words = console.read_text(errors="replace")[-4000:]
+        raise MachineFailed(f"{kernel.name} left no report of {loader} ({error}): {words}") from None
+
+
+def _read(report: dict[str, Any], verifier: dict[str, Any], tests: ElementTree.Element, exit_code: int) -> KernelRun:
+    passed: Counter[Path] = Counter()
+    contradicted, failed = [], []
+    for case in tests.iter("testcase"):
+        name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
+        results = [each for each in case if each.tag in ("failure", "error", "skipped")]
+        if not results:
+            passed[Path(*case.get("classname", "").split(".")).with_suffix(".py")] += 1
+        elif all(each.get("type") == "pytest.xfail" for each in results):
+            contradicted.append(name)
+        else:
+            failed.append(name)
+    return KernelRun(report, verifier, passed, contradicted, failed, exit_code)
