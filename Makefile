@@ -13,6 +13,7 @@ PYTEST_ARGS ?=
 LOADER ?= core
 CMD ?=
 NODES ?= 1
+ALL_KERNELS := 5.10 6.1 6.12 sid 6.12-arm64
 
 # clang, lld and llvm compile the programs, python3-bpfcc does so on the node, bpftool looks at them, gcc with its 32-bit half
 # makes the workloads of the tests, bpftrace is what the benchmark compares with, runc and containerd start the containers
@@ -89,9 +90,11 @@ test-collector: setup collector ## Run the tests against a real OpenTelemetry co
 test-cluster: setup cluster root ## Run the tests against a real Kubernetes (as root)
 	@$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
 
-.PHONY: test-vm
-test-vm: setup root ## Run the tests of containers in a virtual machine with cgroup version 2 alone (as root)
-	@$(BIN)/python -m pytest tests/machines $(PYTEST_ARGS)
+.PHONY: test-kernels
+test-kernels: setup root ## Run the tests on every kernel in virtual machines, or KERNELS='6.1 5.10' (as root)
+	@status=0; rm -rf build/kernels; \
+	KERNELS="$${KERNELS:-$(ALL_KERNELS)}" $(BIN)/python -m pytest tests/machines $(PYTEST_ARGS) || status=$$?; \
+	PYTHONPATH=tests:deploy $(BIN)/python -m machines.figures; $(BIN)/python docs/generate.py; exit $$status
 
 .PHONY: test-mutations
 test-mutations: setup ## Mutate a million journals (in CI: 100,000), or MUTATED_JOURNALS=...

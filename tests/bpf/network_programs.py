@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from podcorder_agent.recorder.choice import choose_loader
 from podcorder_agent.recorder.classes import NUMBERS
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps, make_skipped_map
-from podcorder_agent.recorder.ladders import Capability, Rung
+from podcorder_agent.recorder.ladders import NETWORK_ACCEPT, NETWORK_TCP, NETWORK_UDP, SYSCALLS, Capability
 from podcorder_agent.recorder.pins import Pins
 from podcorder_agent.recorder.rings import Ring
 
@@ -33,47 +34,8 @@ UNSETTLED, UNREADABLE, COMPAT, IO_URING = 1, 2, 16, 32
 OWN = 512
 RESULT_UNKNOWN = 0x7FFFFFFF
 
-SYSCALLS = Capability("syscalls", frozenset(), (Rung("tp_btf", "syscalls", {"dispatch_syscall": "connect"}),))
-TCP = Capability(
-    "tcp",
-    frozenset(),
-    (
-        Rung(
-            "tp_btf",
-            "network_tcp",
-            {"record_tcp_state": "connect", "record_io_uring_connect": "connect"},
-            {3: "record_connect_call"},
-        ),
-    ),
-)
-ACCEPTS = Capability(
-    "accepts",
-    frozenset(),
-    (
-        Rung(
-            "tp_btf",
-            "network_accept",
-            dict.fromkeys(
-                ("record_io_uring_accept", "note_io_uring_multishot", "record_io_uring_silent_accept"), "accept"
-            ),
-            {2: "record_accept_call"},
-        ),
-    ),
-)
-UDP = Capability(
-    "udp",
-    frozenset(),
-    (
-        Rung(
-            "tp_btf",
-            "network_udp",
-            dict.fromkeys(("note_route4", "note_route6", "note_queued_datagram", "record_datagram"), "datagram"),
-        ),
-    ),
-)
-UDP_BY_PACKET = Capability(
-    "udp", frozenset(), (Rung("packets", "network_udp", {"record_queued_datagram": "datagram"}),)
-)
+TCP, ACCEPTS, UDP = NETWORK_TCP, NETWORK_ACCEPT, NETWORK_UDP
+UDP_BY_PACKET = replace(UDP, rungs=tuple(each for each in UDP.rungs if each.name.endswith("_queue")))
 
 
 class NetworkRecord(NamedTuple):
@@ -126,8 +88,8 @@ class NetworkPrograms:
         self.maps.set_slot(0, {"events": list(NETWORK_CLASSES)} | settings)
         self.attachments = Attachments(loader, self.pins, self.maps, Identities(loader), (SYSCALLS, *capabilities))
         self.attachments.apply(-1 & 0x7FF)
-        states = {key: state["reason"] for key, state in self.attachments.states.items() if state["state"] != "Active"}
-        assert not states, states
+        failed = {key: state["reason"] for key, state in self.attachments.states.items() if state["state"] == "Failed"}
+        assert not failed, failed
         self.ring = Ring(self.maps.events)
         self.cgroup = Cgroup(name)
         self.maps.select(self.cgroup.id, self.cgroup.id, 0, runtime=False)

@@ -105,7 +105,10 @@ def test_every_connect_is_delivered_with_its_outcome(record: Record, workloads: 
     listener, closed = Listener(), unused_port()
     recording = record()
     recording.select()
-    assert recording.cgroup.run(workloads / "connects", str(CONNECTS), str(listener.port)).split() == [str(CONNECTS), "0"]
+    assert recording.cgroup.run(workloads / "connects", str(CONNECTS), str(listener.port)).split() == [
+        str(CONNECTS),
+        "0",
+    ]
     assert recording.cgroup.run(workloads / "connects", str(FAILED), str(closed)).split() == ["0", str(FAILED)]
     recording.stop()
     listener.close()

@@ -1,4 +1,4 @@
-"""What a kernel allows with a loader and what the loader takes there, as JSON: `python3 -m machines.inside.report LOADER`."""
+"""What a kernel allows with a loader, and what that costs: `python3 -m machines.inside.report LOADER` prints JSON."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class MeasuredRecording(Recording):
 
 
 def measure(loader: str) -> dict[str, Any]:
-    """A recorder with everything attached: how long that takes, s, and the memory, bytes; and what each capability is."""
+    """A recorder with everything attached: what each capability is, how long that takes, s, and the memory, bytes."""
     with temporary_directory() as name:
         began = time.monotonic()
         recording = MeasuredRecording(Path(name), loader=loader)

@@ -1,0 +1,103 @@
+"""What every kernel must do with either loader: `make test-kernels`. Of all there are, `make test` takes two."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from budget.table import compare_section, read_table
+from machines.figures import compare, read_figures, write_run
+from machines.kernel_runs import LOADERS, TESTS, KernelRun, run_kernel
+from machines.kernels import Kernel, find
+
+SHORT = "6.1 5.10"
+CHOSEN = [find(name) for name in os.environ.get("KERNELS", SHORT).split()]
+EMULATED_AT_ONCE = 2
+"""A machine's tests wait much of the time."""
+REMEDY = "if that is meant, run make test-kernels"
+
+Runs = dict[tuple[Kernel, str], "Future[KernelRun]"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """All of them, begun."""
+    directory = tmp_path_factory.mktemp("consoles")
+    with ThreadPoolExecutor(EMULATED_AT_ONCE) as pool:
+        begun = {
+            (kernel, loader): pool.submit(run_kernel, kernel, loader, directory / f"{kernel.name}-{loader}")
+            for kernel in CHOSEN
+            for loader in LOADERS
+        }
+        try:
+            yield begun
+        finally:
+            pool.shutdown(cancel_futures=True)
+    for path in sorted(directory.iterdir()):
+        print(f"== {path.name}\n{path.read_text(errors='replace')}")
+
+
+@pytest.fixture(scope="module", params=LOADERS)
+def loader(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=CHOSEN, ids=[each.name for each in CHOSEN])
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    found: Kernel = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(runs: Runs, kernel: Kernel, loader: str) -> KernelRun:
+    """One that has ended; what it said is kept in build/kernels."""
+    ended = runs[kernel, loader].result()
+    write_run(kernel, loader, ended, datetime.date.today().isoformat())
+    return ended
+
+
+def test_machine_has_that_kernel_and_cgroups_of_version_2_alone(run: KernelRun, kernel: Kernel) -> None:
+    """What boots is what was asked for, and one cgroup file system is mounted, of version 2."""
+    assert kernel.release in (run.report["release"].rpartition(".")[0], "sid") or run.report["release"].startswith(
+        f"{kernel.release}."
+    )
+    assert run.report["cgroups"] == ["/sys/fs/cgroup"]
+
+
+def test_no_rung_is_lost(run: KernelRun, kernel: Kernel, loader: str) -> None:
+    """Each rung that the kernel took when it was last written down is still taken, and no capability covers less."""
+    assert compare(read_figures(kernel).get(loader, {}), run.report) == [], REMEDY
+
+
+def test_capability_says_why_it_is_less(run: KernelRun) -> None:
+    """A recorder takes the first rung that doctor found; what that leaves out, or why there is none, is in the state."""
+    for name, state in run.report["capabilities"].items():
+        rungs = [each for each in run.report["rungs"] if each["capability"] == name]
+        taken = next((each for each in rungs if each["ok"]), None)
+        assert state["state"] == ("Failed" if not taken else "Degraded" if taken["reason"] else "Active"), name
+        assert state["rung"] == (taken["rung"] if taken else ""), name
+        assert state["reason"] == taken["reason"] if taken else state["reason"], name
+
+
+def test_everything_is_recorded(run: KernelRun, loader: str) -> None:
+    """Every test passes there, none is skipped; those of what a capability says that it does not see fail."""
+    assert not run.failed
+    assert run.passed.keys() == set(map(Path, TESTS[loader]))
+    assert run.exit_code == 0
+
+
+def test_verifier_stays_in_its_budget(run: KernelRun) -> None:
+    """No program costs that kernel's verifier a tenth more than what is written down."""
+    table: dict[str, Any] = read_table()
+    found = [
+        each
+        for name, section in run.verifier.items()
+        for each in compare_section(name, table.get(name, {}), section, "run make test-kernels")
+        if name in table
+    ]
+    assert not found, f"{found}: {REMEDY}"
