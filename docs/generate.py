@@ -8,6 +8,7 @@ import sys
 from dataclasses import Field, fields
 from pathlib import Path
 
+from kernels_page import kernels_page
 from verifier_budget import verifier_budget_page
 
 import podcorder_agent
@@ -148,6 +149,7 @@ PAGES = {
     "reference/events.md": events_page,
     "reference/metrics.md": metrics_page,
     "exit-codes.md": exit_codes_page,
+    "kernels.md": lambda: kernels_page(NOTE),
     "verifier-budget.md": lambda: verifier_budget_page(NOTE),
 }
 

@@ -1,0 +1,106 @@
+"""docs/kernels.md, from the figures that `make test-kernels` leaves in docs/kernels."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+FIGURES = Path(__file__).parent / "kernels"
+LOADERS = ("core", "bcc")
+INTRODUCTION = """\
+`make test-kernels` boots each of these kernels in a [virtual machine](test-machines.md), has `podcorder doctor` try
+every rung of every [capability](bpf.md) with either [loader](loaders.md), and runs the tests that this page counts.
+`make test-kernels KERNELS='6.1 5.10'` takes some of them; `make test` takes these two. A rung or a capability that is
+lost fails the run.
+"""
+COSTS = """\
+A recorder with everything attached. The machines are emulated, which takes ten to twenty times as long as real ones
+do: compare the rows with each other. "Ready" is when it answers, "attached" when every program is at work. The child
+is the one in which bcc compiles; it is gone afterwards.
+"""
+LEGEND = """\
+**taken**: by the recorder, and all that the capability promises is covered. **less**: taken, but the note says what is
+not covered. *yes*: the kernel takes it, but a better one is there. no: refused, for the reason in the note. Empty: no
+rung of this loader.
+"""
+Report = dict[str, Any]
+
+
+def kernels_page(note: str) -> str:
+    """One table of costs, and one of rungs for each loader; all reasons below."""
+    reports = read_reports()
+    reasons: dict[str, int] = {}
+    parts = ["# Kernels\n", note, INTRODUCTION, "## What was run\n", run_table(reports), "## What it costs\n", COSTS]
+    parts += [cost_table(reports)]
+    for loader in LOADERS:
+        own = {name: each[loader] for name, each in reports.items() if loader in each}
+        if own:
+            parts += [f"## Rungs, by `{loader}`\n", LEGEND, rung_table(own, reasons)]
+    parts += ["## Notes\n", *(f"{number}. {reason}" for reason, number in reasons.items())]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def read_reports() -> dict[str, dict[str, Report]]:
+    """By kernel and loader, in the order of versions."""
+    reports = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FIGURES.glob("*.json")}
+    return dict(sorted(reports.items(), key=lambda item: _order(item[0], item[1])))
+
+
+def run_table(reports: dict[str, dict[str, Report]]) -> str:
+    lines = [
+        "| kernel | release | loader | examined on | tests passed | of what it does not see, failed as they must |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, loader, each in _rows(reports):
+        denied = ", ".join(f"`{test.partition('::')[2]}`" for test in each["contradicted"]) or "none"
+        lines.append(f"| {name} | {each['release']} | `{loader}` | {each['date']} | {each['passed']} | {denied} |")
+    return "\n".join(lines) + "\n"
+
+
+def cost_table(reports: dict[str, dict[str, Report]]) -> str:
+    lines = [
+        "| kernel | loader | ready, s | attached, s | CPU, s | recorder at its most, MB | child at its most, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, loader, each in _rows(reports):
+        child = f"{each['child_bytes'] / 1e6:.0f}" if each["child_bytes"] else ""
+        lines.append(
+            f"| {name} | `{loader}` | {each['ready_seconds']} | {each['load_seconds']} | {each['cpu_seconds']} "
+            f"| {each['recorder_bytes'] / 1e6:.0f} | {child} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def rung_table(reports: dict[str, Report], reasons: dict[str, int]) -> str:
+    """`reasons` numbers what the notes say, and grows."""
+    rows = dict.fromkeys((rung["capability"], rung["rung"]) for each in reports.values() for rung in each["rungs"])
+    lines = [f"| capability | rung | {' | '.join(reports)} |", "|---" * (2 + len(reports)) + "|"]
+    for capability, name in rows:
+        cells = (_cell(each, capability, name, reasons) for each in reports.values())
+        lines.append(f"| {capability} | `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(report: Report, capability: str, name: str, reasons: dict[str, int]) -> str:
+    found = [each for each in report["rungs"] if (each["capability"], each["rung"]) == (capability, name)]
+    if not found:
+        return ""
+    rung = found[0]
+    reason = " ".join(rung["reason"].split())
+    note = f" ({reasons.setdefault(reason, len(reasons) + 1)})" if reason else ""
+    if not rung["ok"]:
+        return f"no{note}"
+    if report["capabilities"][capability]["rung"] != name:
+        return f"*yes*{note}"
+    return f"**less**{note}" if reason else "**taken**"
+
+
+def _rows(reports: dict[str, dict[str, Report]]) -> list[tuple[str, str, Report]]:
+    return [(name, loader, each[loader]) for name, each in reports.items() for loader in LOADERS if loader in each]
+
+
+def _order(name: str, reports: dict[str, Report]) -> tuple[str, list[int]]:
+    release = next(iter(reports.values()))["release"]
+    return (name.rpartition("-")[2], [int(each) for each in re.findall(r"\d+", release)[:3]])
