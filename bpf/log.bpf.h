@@ -9,6 +9,7 @@
 #define PODCORDER_LOG_BPF_H
 
 #ifdef DEBUG
+#define LOGGING	     1
 #define LICENSE_TEXT "GPL" /* bpf_trace_printk is for GPL programs alone */
 
 /* Lines above this level are not written: 1 error, 2 info, 3 debug. */
@@ -20,6 +21,7 @@ KNOB(__u32, trace_level, 2);
 			bpf_printk("podcorder: " name ": " text, ##__VA_ARGS__);                   \
 	} while (0)
 #else
+#define LOGGING	     0
 #define LICENSE_TEXT "Dual BSD/GPL"
 
 #define log_line(...)                                                                              \

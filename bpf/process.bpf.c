@@ -252,8 +252,12 @@ int BPF_PROG(record_exit, struct task_struct *task)
 		if (begin_record(&record.header, &subject, CLASS_EXIT, sizeof(record)))
 			submit_record(&record.header, sizeof(record));
 	}
-	if (subject.session && subject.session->session_root == tgid)
-		log_info("session ended: pid=%u cgroup=%llu", tgid, subject.cgroup_id);
+	if (LOGGING) {
+		struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
+
+		if (session && session->session_root == tgid)
+			log_info("session ended: pid=%u flags=%u", tgid, session->flags);
+	}
 	bpf_map_delete_elem(&sessions, &tgid);
 	return 0;
 }

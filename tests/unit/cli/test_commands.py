@@ -53,6 +53,8 @@ def test_generated_pages_are_up_to_date(generator: ModuleType) -> None:
         (["show", "\x1b[31m", "--otlp", "{tmp}/empty"], 30, r"there is no session \x1b[31m"),
         (["events", "--otlp", "{tmp}/none"], 32, "No such file"),
         (["show", "ab", "--otlp", "{tmp}/empty"], 30, "there is no session ab"),
+        (["doctor", "--trace", "--clean"], 2, "give --trace or --clean, not both"),
+        (["doctor", "--level", "info"], 2, "--level goes with --trace"),
         (["record", "--policy", "{tmp}/none", "--", "true"], 3, "cannot read the policy file"),
         (["record", "--policy", "{tmp}/file", "--", "true"], 4, "unknown field nonsense"),
         (["record", "--policy", "{tmp}/nobody"], 6, "selects nothing here"),
@@ -91,6 +93,8 @@ def test_recording_without_root_is_refused(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(["record", "--", "true"]) == 5
     assert capsys.readouterr().err == "podcorder: recording needs root: run it with sudo\n"
+    assert main(["doctor", "--trace"]) == 5
+    assert capsys.readouterr().err == "podcorder: log lines are root's to read: run it with sudo\n"
 
 
 def test_unreadable_certificates_are_found_before_anything_starts(
