@@ -3,12 +3,13 @@
  * Lines for people, in a debug build alone: to the kernel's trace pipe, which
  * `podcorder doctor --trace` reads. At most three values a line, as
  * bpf_trace_printk takes; what is written `class=%u` or `reason=%u` is shown by
- * its name. In every other build a line is nothing at all.
+ * its name. In every other build, and in a source that says SILENT, a line is
+ * nothing at all.
  */
 #ifndef PODCORDER_LOG_BPF_H
 #define PODCORDER_LOG_BPF_H
 
-#ifdef DEBUG
+#if defined(DEBUG) && !defined(SILENT)
 #define LOGGING	     1
 #define LICENSE_TEXT "GPL" /* bpf_trace_printk is for GPL programs alone */
 

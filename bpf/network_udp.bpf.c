@@ -16,6 +16,9 @@
  * itself an unconnected socket's peer is the translated one. A peer pushed out
  * of `datagrams` by newer ones is recorded again.
  */
+#ifdef LOADER_BCC
+#define SILENT /* the stack is full, where bcc has the formats of log lines */
+#endif
 #include "network_packets.bpf.h"
 
 #define EINTR	    4

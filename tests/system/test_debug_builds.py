@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fixtures.recordings import RecorderEnded, Recording
-from fixtures.trace_readers import MAIN, TraceReader, run, texts_of
+from fixtures.trace_readers import MAIN, TraceReader, make_debug_build, run, texts_of
 
 from podcorder_agent.interpreter.events import ProcessExec
 from podcorder_agent.journal import FrameKind, Reader
@@ -22,15 +22,13 @@ from podcorder_agent.recorder.loaders import ARCHITECTURES, DEBUG_OBJECTS, OBJEC
 
 Record = Callable[..., Recording]
 
-ROOT = Path(__file__).parents[2]
 MACHINE = ARCHITECTURES[os.uname().machine]
 LOADERS = ["core", "bcc"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def debug_build() -> None:
-    """As `make debug` has it."""
-    subprocess.run(["make", "-s", "-C", ROOT / "bpf", "debug", f"ARCHITECTURES={MACHINE}"], check=True, stdout=-3)
+    make_debug_build()
 
 
 def doctor(*arguments: str, before: str = "", **options: Any) -> subprocess.CompletedProcess[str]:

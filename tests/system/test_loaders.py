@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fixtures.recordings import Recording, assert_law
+from fixtures.trace_readers import make_debug_build
 
 from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.interpreter.events import EVENTS, Event, FileOpen, ProcessExec
@@ -84,9 +85,11 @@ def talk(tmp_path: Path, workloads: Path) -> Callable[[Recording], None]:
     return run
 
 
-def record_with(record: Record, loader: str, talk: Callable[[Recording], None]) -> tuple[list[Event], dict[str, Any]]:
+def record_with(
+    record: Record, loader: str, talk: Callable[[Recording], None], *arguments: str
+) -> tuple[list[Event], dict[str, Any]]:
     """The events of the workload, and the state of each capability."""
-    recording = record(loader=loader)
+    recording = record(loader=loader, arguments=arguments)
     talk(recording)  # from here on the caches are warm
     recording.select()
     talk(recording)
@@ -137,6 +140,17 @@ def test_both_loaders_tell_the_same(record: Record, talk: Callable[[Recording], 
     told = {event.NAME for event in by_objects}
     assert told >= {each.NAME for each in EVENTS if each.RECORD is not None and each.RECORD.name != "CGROUP"}
     expected, found = compared(by_objects), compared(by_bcc)
+    assert sorted(expected - found) == sorted(found - expected)
+
+
+@pytest.mark.parametrize("loader", ["core", "bcc"])
+def test_debug_build_tells_the_same(record: Record, talk: Callable[[Recording], None], loader: str) -> None:
+    """Its log lines change neither what is recorded nor what the verifier lets through."""
+    make_debug_build()
+    by_normal, states = record_with(record, loader, talk)
+    by_debug, debug_states = record_with(record, loader, talk, "--trace", "debug")
+    assert debug_states == states
+    expected, found = compared(by_normal), compared(by_debug)
     assert sorted(expected - found) == sorted(found - expected)
 
 
