@@ -195,8 +195,8 @@ def test_each_obstacle_has_a_sentence_and_a_code() -> None:
     """No debug build at work, and no tracefs."""
     gone = " && ".join(f"umount -l {point}" for point in reversed(mount_points("tracefs")))
     for before, code, sentence in (
-        ("mount -t bpf bpf /sys/fs/bpf", 48, "no recorder here writes log lines: start one of a debug build"),
-        (gone, 49, "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"),
+        ("mount -t bpf bpf /sys/fs/bpf", 49, "no recorder here writes log lines: start one of a debug build"),
+        (gone, 51, "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"),
     ):
         done = doctor("--trace", before=before)
         assert (done.returncode, done.stdout) == (code, "")
@@ -209,6 +209,6 @@ def test_trace_buffer_that_cannot_be_written(record: Record) -> None:
     recording = record(loader="core", arguments=["--trace", "error"])
     points = mount_points("tracefs")
     done = doctor("--trace", before=" && ".join(f"mount -o remount,bind,ro {point}" for point in points))
-    assert (done.returncode, done.stdout) == (51, "")
+    assert (done.returncode, done.stdout) == (52, "")
     assert done.stderr.startswith("podcorder: the kernel's trace buffer cannot be used (Read-only file system): ")
     recording.stop()

@@ -26,19 +26,19 @@ class MachineUnfit(PodcorderError):
 class TraceNotWritten(PodcorderError):
     """`doctor --trace` found no debug build at work."""
 
-    exit_code = 48
+    exit_code = 49
 
 
 class TracefsMissing(PodcorderError):
     """tracefs is not mounted."""
 
-    exit_code = 49
+    exit_code = 51
 
 
 class TraceUnusable(PodcorderError):
     """The kernel's trace buffer cannot be used."""
 
-    exit_code = 51
+    exit_code = 52
 
 
 class ProbesFailed(PodcorderError):
