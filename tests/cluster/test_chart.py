@@ -88,6 +88,29 @@ def test_every_value_has_its_type_in_the_schema() -> None:
     assert set(compare(schema, values, "")) == {"global"}
 
 
+def test_a_section_that_is_taken_away_is_named_or_not_needed() -> None:
+    """With null in its place the chart is rendered, or the schema says what is missing: no template fails over it."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+    def list_sections(given: dict[str, Any]) -> Iterator[list[str]]:
+        for name, each in given.items():
+            if isinstance(each, dict):
+                yield [name]
+                yield from ([name, *below] for below in list_sections(each))
+
+    said = {}
+    for path in list_sections(values):
+        without: Any = None
+        for name in reversed(path):
+            without = {name: without}
+        try:
+            render(without)
+        except HelmFailed as refused:
+            said[".".join(path)] = str(refused)
+    assert {"agent", "otlp", "agent.image", "agent.journal", "operator", "webhook.certificate"} <= said.keys()
+    assert [each for each in said.values() if "missing property" not in each or "schema" not in each] == []
+
+
 def test_an_old_kubernetes_is_refused() -> None:
     """With its version and the one that is needed."""
     with pytest.raises(HelmFailed, match=r"requires kubeVersion: >=1\.32\.0.*v1\.31\.9"):

@@ -33,6 +33,15 @@ def test_no_manifest_grants_more(objects: list[dict[str, Any]]) -> None:
     ("values", "more"),
     [
         ({"agent": {"sysResource": True}}, {"podcorder-agent/recorder: capabilities.add SYS_RESOURCE"}),
+        ({"agent": {"loader": "core", "image": {"variant": "plain"}}}, set()),
+        (
+            {"agent": {"loader": "bcc"}},
+            {
+                "podcorder-agent/recorder: reads hostPath /lib/modules at /lib/modules",
+                "podcorder-agent/recorder: reads hostPath /usr/src at /usr/src",
+                "podcorder-agent/recorder: writes emptyDir at /tmp",
+            },
+        ),
         (
             {"otlp": {"endpoint": "https://collector", "tlsSecret": "tls", "headersSecret": "headers"}},
             {

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.charts import find_pods, render
+from fixtures.charts import CHART, find_pods, helm, render
 
 from podcorder_agent.cluster.__main__ import parse_arguments as parse_exporter
 from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.recorder.__main__ import parse_arguments as parse_recorder
 from podcorder_operator.cli import main as operator
 
+DIGEST = f"sha256:{0:064}"
 TLS = {"endpoint": "https://collector:4317", "protocol": "grpc", "tlsSecret": "tls", "clientCertificate": True}
 
 
@@ -38,6 +39,53 @@ def test_the_recorder() -> None:
     assert (options.journal_bytes, options.kept_seconds, options.ring_size) == (1 << 30, 60, 65536)
     assert is_mounted(recorder, options.journal)
     assert is_mounted(recorder, options.pins)
+
+
+def test_the_recorder_that_compiles() -> None:
+    """It is told to, from the variant's image, with memory for a compiler and a place for its files; the plain one
+    has neither."""
+    plain = find_container({}, "podcorder-agent", "recorder")
+    compiling = find_container({"agent": {"loader": "bcc"}}, "podcorder-agent", "recorder")
+    assert [parse_recorder(each["args"]).loader for each in (plain, compiling)] == ["auto", "bcc"]
+    assert compiling["image"] == f"{plain['image']}-bcc"
+    assert [each["resources"]["limits"]["memory"] for each in (plain, compiling)] == ["128Mi", "384Mi"]
+    assert [is_mounted(each, Path("/tmp")) for each in (plain, compiling)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("agent", "image"),
+    [
+        ({"loader": "auto"}, "r/agent:0.1.0"),
+        ({"loader": "core"}, "r/agent:0.1.0"),
+        ({"loader": "bcc"}, "r/agent:0.1.0-bcc"),
+        ({"loader": "bcc", "image": {"variant": "plain"}}, "r/agent:0.1.0"),
+        ({"loader": "auto", "image": {"variant": "bcc"}}, "r/agent:0.1.0-bcc"),
+        ({"loader": "bcc", "image": {"tag": "2"}}, "r/agent:2-bcc"),
+        ({"loader": "bcc", "image": {"tag": f"2@{DIGEST}"}}, f"r/agent:2-bcc@{DIGEST}"),
+        ({"loader": "bcc", "image": {"tag": f"@{DIGEST}"}}, f"r/agent@{DIGEST}"),
+        ({"loader": "bcc", "image": {"repository": f"r/agent@{DIGEST}"}}, f"r/agent@{DIGEST}"),
+        ({"image": {"repository": f"r:5000/agent@{DIGEST}", "tag": "2"}}, f"r:5000/agent:2@{DIGEST}"),
+    ],
+)
+def test_the_agents_image(agent: dict[str, Any], image: str) -> None:
+    """Its variant is in the tag, and where there is a digest no tag is made up; both halves have the same."""
+    values = {"agent": agent | {"image": {"repository": "r/agent"} | agent.get("image", {})}}
+    assert {each["image"] for each in find_pods(render(values))["podcorder-agent"]["containers"]} == {image}
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_said"),
+    [
+        ({"loader": "bcc"}, False),
+        ({"loader": "auto", "image": {"variant": "plain"}}, False),
+        ({"loader": "bcc", "image": {"variant": "plain"}}, True),
+        ({"loader": "bcc", "image": {"repository": f"r/agent@{DIGEST}"}}, True),
+    ],
+)
+def test_an_image_that_may_lack_the_compiler_is_said(agent: dict[str, Any], is_said: bool) -> None:
+    """Where the loader is bcc and the chart does not choose the image."""
+    told = helm("install", "podcorder", CHART, "--dry-run=client", values={"agent": agent})
+    assert ("WARNING: agent.loader is bcc" in told) is is_said
 
 
 def test_the_exporter() -> None:

@@ -13,9 +13,24 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
-{{/* An image's name; takes a dict of root and image. */}}
+{{/* An image's name; takes a dict of root, image and, if it is to have one, variant. */}}
 {{- define "podcorder.image" -}}
-{{ printf "%s:%s" .image.repository (.image.tag | default .root.Chart.AppVersion) | quote }}
+{{- $repository := splitList "@" .image.repository }}
+{{- $tag := splitList "@" (.image.tag | default "") }}
+{{- $digest := concat (rest $repository) (rest $tag) | join "@" }}
+{{- $name := first $tag | default (empty $digest | ternary .root.Chart.AppVersion "") }}
+{{- $suffix := and $name .variant | empty | ternary "" (printf "-%s" .variant) }}
+{{- list (first $repository) (empty $name | ternary "" (printf ":%s%s" $name $suffix)) (empty $digest | ternary "" (printf "@%s" $digest)) | join "" | quote }}
+{{- end }}
+
+{{/* The agent's image; takes the root. */}}
+{{- define "podcorder.agentImage" -}}
+{{ include "podcorder.image" (dict "root" . "image" .Values.agent.image "variant" (include "podcorder.agentVariant" .)) }}
+{{- end }}
+
+{{/* What the agent's image has that the plain one has not: bcc, or nothing. */}}
+{{- define "podcorder.agentVariant" -}}
+{{- if eq (.Values.agent.image.variant | default .Values.agent.loader) "bcc" }}bcc{{ end }}
 {{- end }}
 
 {{/* The Secret with the webhook's certificate. */}}
