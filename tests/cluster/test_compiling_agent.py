@@ -1,0 +1,64 @@
+"""A release whose nodes compile their programs: `agent.loader: bcc`, and with it the image's variant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from cluster.control_plane import NODE
+from cluster.whole_cluster import WholeCluster
+from fixtures.charts import NAMESPACE
+from fixtures.images import compiling_agent_image
+from fixtures.namespaces import Namespace
+from fixtures.releases import Release
+
+POLICY = {
+    "apiVersion": "podcorder.dev/v1alpha1",
+    "kind": "SessionRecordingPolicy",
+    "metadata": {"name": "shells", "namespace": "shop"},
+    "spec": {"events": {"commands": {}, "files": {}, "network": {}}},
+}
+RIGHTS = """
+import re
+print(*re.findall(r"(?:CapEff|CapBnd|NoNewPrivs|Seccomp):.(.+)", open("/proc/self/status").read()))
+"""
+
+
+@pytest.fixture(scope="module")
+def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    values = ("agent.loader=bcc", "agent.kernelHeaders={/usr/src}")
+    directory = tmp_path_factory.mktemp("release")
+    with Release.installed(whole_cluster, directory, *values, agent=compiling_agent_image) as release:
+        yield release
+
+
+def test_what_the_node_has_compiled_records(release: Release) -> None:
+    """Every capability that a policy needs is compiled where it runs, and what kubectl exec runs reaches the collector."""
+    shop = Namespace(release.cluster, "shop")
+    shop.start("web")
+    shop.wait_ready("web")
+    release.apply(json.dumps(POLICY))
+    assert shop.execute("web", "cat", "/etc/hostname") == 0
+    (command,) = release.wait_for(
+        "the command", lambda record: record.get("process.command_args") == ["cat", "/etc/hostname"]
+    )
+    assert (command["event"], command["k8s.pod.name"]) == ("podcorder.process.exec", "web")
+    release.wait_for("the file", lambda record: record.get("file.path") == "/etc/hostname")
+
+
+def test_the_nodes_status_says_so(release: Release) -> None:
+    """The loader and why it is that one; of each capability a rung that this loader has, and nothing missing."""
+    status = release.read_config()["status"]
+    assert status["loader"] == {"name": "bcc", "reason": "asked for"}
+    rungs = {each["name"]: (each["state"], each.get("rung")) for each in status["capabilities"]}
+    assert {state for state, _ in rungs.values()} <= {"Full", "Degraded"}, status["capabilities"]
+    assert {rung for _, rung in rungs.values()} == {"raw_tp"}
+    shown = release.cluster.kubectl("get", "noderecordingconfigs", NODE, "-o", "wide").stdout.splitlines()
+    assert dict(zip(shown[0].split(), shown[1].split(), strict=True))["LOADER"] == "bcc"
+
+
+def test_a_compiler_takes_no_privilege(release: Release) -> None:
+    """The recorder has two capabilities, as ever, and none can be added to them."""
+    command = ("exec", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", "recorder", "--", "python3", "-c", RIGHTS)
+    assert release.cluster.kubectl(*command).stdout.strip() == "000000c000000000 000000c000000000 1 2"
