@@ -34,7 +34,7 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_what_the_node_has_compiled_records(release: Release) -> None:
-    """Every capability that a policy needs is compiled where it runs, and what kubectl exec runs reaches the collector."""
+    """Every capability that the policy needs, and what kubectl exec runs reaches the collector."""
     shop = Namespace(release.cluster, "shop")
     shop.start("web")
     shop.wait_ready("web")
