@@ -127,7 +127,8 @@ cluster-down: ## End what cluster-up started
 .PHONY: images
 images: setup ## Make the container images and their SBOMs, or ARCHITECTURES='amd64 arm64'
 	@PYTHONPATH=deploy $(BIN)/python -m images $(if $(APT_SOURCES),--sources $(APT_SOURCES)) build \
-		$(foreach architecture,$(ARCHITECTURES),--architecture $(architecture))
+		$(foreach architecture,$(ARCHITECTURES),--architecture $(architecture)) \
+		$(foreach image,$(IMAGES),--image $(image))
 
 .PHONY: pin-images
 pin-images: setup ## Pin the images' Debian packages anew

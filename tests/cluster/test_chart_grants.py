@@ -40,6 +40,7 @@ def test_no_manifest_grants_more(objects: list[dict[str, Any]]) -> None:
                 "podcorder-agent/recorder: reads hostPath /lib/modules at /lib/modules",
                 "podcorder-agent/recorder: reads hostPath /usr/src at /usr/src",
                 "podcorder-agent/recorder: writes emptyDir at /tmp",
+                "podcorder-agent/recorder: writes emptyDir at /var/cache",
             },
         ),
         (

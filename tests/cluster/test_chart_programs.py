@@ -11,6 +11,7 @@ from fixtures.charts import CHART, find_pods, helm, render
 from podcorder_agent.cluster.__main__ import parse_arguments as parse_exporter
 from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.recorder.__main__ import parse_arguments as parse_recorder
+from podcorder_agent.recorder.bcc.cache import DIRECTORY as CACHE
 from podcorder_operator.cli import main as operator
 
 DIGEST = f"sha256:{0:064}"
@@ -49,7 +50,8 @@ def test_the_recorder_that_compiles() -> None:
     assert [parse_recorder(each["args"]).loader for each in (plain, compiling)] == ["auto", "bcc"]
     assert compiling["image"] == f"{plain['image']}-bcc"
     assert [each["resources"]["limits"]["memory"] for each in (plain, compiling)] == ["128Mi", "384Mi"]
-    assert [is_mounted(each, Path("/tmp")) for each in (plain, compiling)] == [False, True]
+    for path in (Path("/tmp"), CACHE):
+        assert [is_mounted(each, path) for each in (plain, compiling)] == [False, True]
 
 
 @pytest.mark.parametrize(

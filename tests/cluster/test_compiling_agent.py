@@ -60,5 +60,16 @@ def test_the_nodes_status_says_so(release: Release) -> None:
 
 def test_a_compiler_takes_no_privilege(release: Release) -> None:
     """The recorder has two capabilities, as ever, and none can be added to them."""
-    command = ("exec", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", "recorder", "--", "python3", "-c", RIGHTS)
-    assert release.cluster.kubectl(*command).stdout.strip() == "000000c000000000 000000c000000000 1 2"
+    assert ask(release, RIGHTS) == "000000c000000000 000000c000000000 1 2"
+
+
+def test_what_was_compiled_is_kept_for_the_next_start(release: Release) -> None:
+    """Of the recorder's container: where nobody but the recorder writes, on a root file system that is read-only."""
+    script = "from podcorder_agent.recorder.bcc.cache import DIRECTORY; print(len(list(DIRECTORY.iterdir())) > 0)"
+    assert ask(release, script) == "True"
+
+
+def ask(release: Release, script: str) -> str:
+    """What a Python script prints in the recorder's container."""
+    command = ("exec", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", "recorder", "--", "python3", "-c", script)
+    return release.cluster.kubectl(*command).stdout.strip()
