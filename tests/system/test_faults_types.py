@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.faulty_kernels import WHOLE, WITHOUT_TYPES, Examination, FaultyKernel, StayingRecorder, lack_names
-
-SENTENCE = "This kernel has no BTF: boot one built with CONFIG_DEBUG_INFO_BTF=y."
+from fixtures.faulty_kernels import WHOLE, WITHOUT_EITHER, Examination, FaultyKernel, StayingRecorder, lack_names
 
 Lack = Callable[..., FaultyKernel]
 
@@ -35,20 +33,37 @@ def run(kernel: FaultyKernel, directory: Path, *command: str) -> tuple[list[dict
     return [json.loads(line) for line in told.stdout.splitlines()], done.stderr
 
 
-def test_without_types_the_command_line_says_so() -> None:
-    """`podcorder record` ends with its own exit code and the remedy, `doctor` shows the same."""
-    done = WITHOUT_TYPES.podcorder("record", "--loader", "core", "--", "true")
-    assert (done.returncode, done.stderr) == (19, f"podcorder: {SENTENCE}\n")
-    examined = WITHOUT_TYPES.examine("--loader", "core")
+@pytest.mark.parametrize(("loader", "code"), [("core", 19), ("auto", 19), ("bcc", 48)])
+def test_without_types_the_command_line_says_so(loader: str, code: int, tmp_path: Path) -> None:
+    """`podcorder record` ends with its own exit code and the remedy, and so does what stands in for types and is not
+    there either; the command does not run."""
+    command = ("--loader", loader, "--journal", tmp_path / "journal", "--", "touch", tmp_path / "run")
+    done = WITHOUT_EITHER.podcorder("record", *command)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1
+    if loader != "bcc":
+        assert "This kernel has no BTF" in done.stderr
+        assert "CONFIG_DEBUG_INFO_BTF=y" in done.stderr
+    if loader != "core":
+        assert "BCC_KERNEL_SOURCE" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("loader", ["core", "auto"])
+def test_without_types_doctor_names_the_remedy(loader: str) -> None:
+    """The check of BTF fails, and says what to boot."""
+    examined = WITHOUT_EITHER.examine("--loader", loader)
     assert examined.exit_code == 8
     assert "CONFIG_DEBUG_INFO_BTF=y" in examined.remedy("btf")
 
 
-def test_without_types_a_nodes_recorder_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loader", ["core", "auto"])
+def test_without_types_a_nodes_recorder_stays(loader: str, tmp_path: Path) -> None:
     """All capabilities have failed for that reason, and it goes on answering."""
-    with StayingRecorder(WITHOUT_TYPES, tmp_path, "--loader", "core") as recorder:
-        assert recorder.reasons() == {SENTENCE}
-        assert recorder.stop() == f"{SENTENCE}\n"
+    with StayingRecorder(WITHOUT_EITHER, tmp_path, "--loader", loader) as recorder:
+        (reason,) = recorder.reasons()
+        assert reason.startswith("This kernel has no BTF")
+        assert recorder.stop() == f"{reason}\n"
 
 
 def test_a_field_that_may_be_missing_is_left_out(lack: Lack, whole: Examination, tmp_path: Path) -> None:

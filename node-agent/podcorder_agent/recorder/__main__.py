@@ -172,7 +172,7 @@ def stand_by(options: argparse.Namespace, reason: Unable, signals: list[int]) ->
 def describe_loader(options: argparse.Namespace) -> dict[str, str]:
     """What would load programs, or why nothing would."""
     try:
-        return choose_loader(options.loader, options.objects, options.sources).described()
+        return choose_loader(options.loader, options.objects, options.sources, options.trace).described()
     except Unable as error:
         return {"name": options.loader, "reason": str(error)}
 

@@ -98,6 +98,7 @@ class HeadersMissing(Unable):
     """Neither the kernel nor headers on the node describe the kernel's types to bcc."""
 
     exit_code = 48
+    passes = True
 
 
 class CompilationFailed(PodcorderError):
