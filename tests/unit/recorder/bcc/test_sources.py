@@ -31,9 +31,9 @@ def test_hooks_are_read_as_they_are_declared(tmp_path: Path) -> None:
 
 
 def test_sources_are_shipped_as_they_are() -> None:
-    """The package has a copy of every source: `make bpf` after a change."""
+    """The package has a copy of every program's source and of every header: `make bpf` after a change."""
     shipped = {path.name: path.read_bytes() for path in SOURCES.iterdir()}
-    assert shipped == {path.name: path.read_bytes() for path in BPF.iterdir() if path.suffix in (".c", ".h")}
+    assert shipped == {path.name: path.read_bytes() for path in [*BPF.glob("*.bpf.c"), *BPF.glob("*.h")]}
 
 
 def test_main_file_calls_each_program_once() -> None:
