@@ -33,10 +33,11 @@ def is_mounted(container: dict[str, Any], path: Path | None) -> bool:
 
 
 def test_the_recorder() -> None:
-    """Its options are those of the values, and its directories are mounted."""
+    """Its options are those of the values, it stays where nothing can be recorded, and its directories are mounted."""
     journal = {"sizeBytes": 1 << 30, "keepSeconds": 60, "path": "/data"}
     recorder = find_container({"agent": {"journal": journal, "ringBytes": 65536}}, "podcorder-agent", "recorder")
     options = parse_recorder(recorder["args"])
+    assert options.stay
     assert (options.journal_bytes, options.kept_seconds, options.ring_size) == (1 << 30, 60, 65536)
     assert is_mounted(recorder, options.journal)
     assert is_mounted(recorder, options.pins)

@@ -162,8 +162,10 @@ def stand_by(options: argparse.Namespace, reason: Unable, signals: list[int]) ->
     journal = open_journal(options, greeting["generation"])
     server = listen(options, poller)
     try:
-        standby = Standby(journal, reason, describe_loader(options), greeting)
-        print(json.dumps({"ready": True, "resumed": False, **greeting, "capabilities": standby.states}), flush=True)
+        loader = describe_loader(options)
+        standby = Standby(journal, reason, loader, greeting)
+        ready = {"ready": True, "resumed": False, **greeting, "capabilities": standby.states, "loader": loader}
+        print(json.dumps(ready), flush=True)
         standby.serve(server, poller, signals)
     finally:
         server.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, RingBufferMissing, Unable
+from podcorder_agent.recorder.errors import LockedDown, RingBufferMissing, Unable
 
 PAGE = (Path(__file__).parents[3] / "docs/degraded.md").read_text()
 
@@ -17,7 +17,7 @@ def test_sentences_are_those_of_the_errors(error: Unable) -> None:
     assert f"    podcorder: {error}\n" in PAGE
 
 
-@pytest.mark.parametrize("error", [RingBufferMissing, LockedDown, BtfMissing, LoadRefused])
+@pytest.mark.parametrize("error", Unable.__subclasses__(), ids=lambda each: each.__name__)
 def test_exit_codes_are_those_of_the_errors(error: type[Unable]) -> None:
     """The table of what ends `podcorder record` names each one's code."""
     assert f"ends with {error.exit_code} |" in PAGE
