@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The programs as bcc compiles them on the node: plain raw tracepoints, which
- * know no types, so the kernel's memory is read by helpers alone. The recorder
- * makes <podcorder/kernel.h> (kernel.h with every field where this kernel has
- * it) and <podcorder/maps.h> (the object's maps, by their place: the recorder
- * puts descriptors in); see node-agent/podcorder_agent/recorder/bcc/.
+ * The programs as bcc compiles them on the node, as plain raw tracepoints
+ * (compat_raw.bpf.h). The recorder makes <podcorder/kernel.h> (kernel.h with
+ * every field where this kernel has it) and <podcorder/maps.h> (the object's
+ * maps, by their place: the recorder puts descriptors in); see
+ * node-agent/podcorder_agent/recorder/bcc/.
  */
 #ifndef PODCORDER_COMPAT_BCC_BPF_H
 #define PODCORDER_COMPAT_BCC_BPF_H
@@ -23,7 +23,7 @@
 #include <podcorder/maps.h>
 
 /* A function of its own for each program that is wanted calls it: see compiler.py. */
-#define PROGRAM(hook) static __always_inline
+#define PROGRAM(kind, target) static __always_inline
 
 /* bcc declares the license itself, as BPF_LICENSE says. */
 #define DECLARE_LICENSE _Static_assert(sizeof(LICENSE_TEXT), "")
@@ -70,20 +70,13 @@ struct made_map {
 #define read_4(from, a, b, c)	 read_field(read_3(from, a, b), c)
 #define read_5(from, a, b, c, d) read_field(read_4(from, a, b, c), d)
 #define BPF_CORE_READ(...)	 paste(read_, count_of(__VA_ARGS__))(__VA_ARGS__)
-#define READ(...)		 BPF_CORE_READ(__VA_ARGS__)
 #define BPF_CORE_READ_INTO(into, from, field)                                                      \
 	bpf_probe_read_kernel(into, sizeof(*(into)), (void *)&(from)->field)
-#define READ_ARRAY(into, from, field)                                                              \
-	bpf_probe_read_kernel(into, sizeof(into), (void *)&(from)->field)
 
 #define bpf_core_field_offset(type, field) __builtin_offsetof(type, field)
 #define bpf_core_type_size(type)	   sizeof(type)
 #define HAS_FIELD(type, field)		   HAS_FIELD_##type##_##field
 #define HAS_HELPER(name)		   HAS_HELPER_##name
-
-/* The kernel's types are not needed for a number. */
-#define bpf_get_current_task_btf() ((struct task_struct *)bpf_get_current_task())
-#define bpf_task_pt_regs(current)  (bpf_task_pt_regs)((bpf_get_current_task_btf)())
 
 /* The arguments of a raw tracepoint, by name. */
 #define context_1(x)	      context
@@ -102,12 +95,6 @@ struct made_map {
 	}                                                                                          \
 	static __always_inline int body_of_##name(__u64 *context, args)
 
-/*
- * bcc's instructions compare 64 bits alone: of a shorter number they compare a
- * copy, and the verifier knows nothing of what is then used.
- */
-typedef __u64 bounded_t;
-
 /* Of a format in an included file bcc makes nothing, and it has no place for one but the stack. */
 #define bpf_printk(format, ...)                                                                    \
 	({                                                                                         \
@@ -117,7 +104,7 @@ typedef __u64 bounded_t;
 
 #define barrier_var(var) asm volatile("" : "+r"(var))
 
-/* bcc inlines every function: the verifier checks each call. */
-#define __checked_once static __always_inline
+#define RAW_TRACEPOINTS
+#include "compat_raw.bpf.h"
 
 #endif /* PODCORDER_COMPAT_BCC_BPF_H */

@@ -9,9 +9,16 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
-/* What a program is attached to; stands before `int name(__u64 *ctx)` or `int BPF_PROG(name, ...)`.
- */
-#define PROGRAM(hook) SEC(hook)
+/* What a program is attached to; before `int name(__u64 *ctx)` or `int BPF_PROG(name, ...)`. */
+#define PROGRAM(kind, target)  PROGRAM_##kind(target)
+#define PROGRAM_iterator(type) SEC("iter/" #type)
+#ifdef RAW_TRACEPOINTS
+#define PROGRAM_tracepoint(name)    SEC("raw_tp/" #name)
+#define PROGRAM_function_exit(name) static __always_inline __attribute__((unused))
+#else
+#define PROGRAM_tracepoint(name)    SEC("tp_btf/" #name)
+#define PROGRAM_function_exit(name) SEC("fexit/" #name)
+#endif
 
 #define DECLARE_LICENSE char LICENSE[] SEC("license") = LICENSE_TEXT
 
@@ -43,25 +50,14 @@
 /* A constant that the loader may set. */
 #define KNOB(type, name, value) const volatile type name = value
 
-/*
- * READ(task, real_parent, tgid) is task->real_parent->tgid, for a pointer whose
- * type the verifier knows: the argument of a tracepoint, the current task. It
- * calls no helper; every other pointer of the kernel's is read by BPF_CORE_READ().
- */
-#define READ(...)		      ___arrow(__VA_ARGS__)
-#define READ_ARRAY(into, from, field) __builtin_memcpy(into, (from)->field, sizeof(into))
-
 /* Whether this kernel has a field, a helper. */
 #define HAS_FIELD(type, field) bpf_core_field_exists(struct type, field)
 #define HAS_HELPER(name)       bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_##name)
 
-/* A length or a position that the verifier must see within bounds: see compat_bcc.bpf.h. */
-typedef __u32 bounded_t;
-
-/*
- * A function the verifier checks once by itself, not again at every call: loops
- * in it cost their price once. Its arguments may be numbers or map values.
- */
-#define __checked_once __attribute__((noinline))
+#ifdef RAW_TRACEPOINTS
+#include "compat_raw.bpf.h"
+#else
+#include "compat_typed.bpf.h"
+#endif
 
 #endif /* PODCORDER_COMPAT_CORE_BPF_H */

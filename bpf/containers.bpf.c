@@ -136,13 +136,13 @@ static __always_inline int record_cgroup(struct cgroup *cgroup, const char *path
 	return 0;
 }
 
-PROGRAM("tp_btf/cgroup_mkdir")
+PROGRAM(tracepoint, cgroup_mkdir)
 int BPF_PROG(record_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	return record_cgroup(cgroup, path, false);
 }
 
-PROGRAM("tp_btf/cgroup_rmdir")
+PROGRAM(tracepoint, cgroup_rmdir)
 int BPF_PROG(record_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
 	return record_cgroup(cgroup, path, true);

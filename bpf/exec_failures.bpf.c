@@ -75,7 +75,7 @@ __checked_once int read_arguments(struct exec_failed_scratch *scratch, __u64 arg
 }
 
 /* Tail-called at the exit of execve and execveat. */
-PROGRAM("tp_btf/sys_exit")
+PROGRAM(tracepoint, sys_exit)
 int record_exec_failed(__u64 *ctx)
 {
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];

@@ -66,20 +66,20 @@ static __always_inline int record_call(enum open_program program, struct pt_regs
 }
 
 /* Tail-called at the exit of the open calls. */
-PROGRAM("tp_btf/sys_exit")
+PROGRAM(tracepoint, sys_exit)
 int record_open(__u64 *ctx)
 {
 	return record_call(OPEN_SYSCALL, (struct pt_regs *)ctx[0], ctx[1]);
 }
 
 /* What open, creat, openat and openat2 have in common, and nothing else. */
-PROGRAM("fexit/do_sys_openat2")
+PROGRAM(function_exit, do_sys_openat2)
 int BPF_PROG(record_named_open, int directory, const char *name, struct open_how *how, long result)
 {
 	return record_call(OPEN_NAMED, current_regs(), result);
 }
 
-PROGRAM("fexit/do_handle_open")
+PROGRAM(function_exit, do_handle_open)
 int BPF_PROG(record_handle_open, int mount, void *handle, int asked, long result)
 {
 	return record_call(OPEN_HANDLE, current_regs(), result);
@@ -132,7 +132,7 @@ static __always_inline int record_completion(struct io_kiocb *request)
 		RESULT_UNKNOWN, RECORD_IO_URING);
 }
 
-PROGRAM("tp_btf/io_uring_complete")
+PROGRAM(tracepoint, io_uring_complete)
 int record_io_uring_open(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[1];
@@ -147,7 +147,7 @@ int record_io_uring_open(__u64 *ctx)
  * recorded as it is submitted, by the name asked for. If it then fails, the
  * failure is recorded too.
  */
-PROGRAM("tp_btf/io_uring_submit_req")
+PROGRAM(tracepoint, io_uring_submit_req)
 int record_io_uring_silent_open(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[0];

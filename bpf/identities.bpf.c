@@ -20,7 +20,7 @@ enum identity_part {
  * identity_part, where an iterator has no types to know the tasks by. 0: the
  * process is gone.
  */
-PROGRAM("tp_btf/sys_exit")
+PROGRAM(tracepoint, sys_exit)
 int tell_identity(__u64 *context)
 {
 	struct task_struct *reader = (struct task_struct *)bpf_get_current_task();
@@ -65,16 +65,17 @@ static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
 	return number;
 }
 
-PROGRAM("iter/task")
+PROGRAM(iterator, task)
 int list_identities(struct bpf_iter__task *ctx)
 {
-	struct task_struct *reader = bpf_get_current_task_btf();
+	/* by helper alone, as 5.10 must */
+	struct task_struct *reader = (struct task_struct *)bpf_get_current_task();
 	struct task_struct *task = ctx->task;
 	struct identity identity = {};
 
 	if (!task || task->pid != task->tgid) /* the end, or a thread */
 		return 0;
-	identity.pid = number_at(task, reader->thread_pid->level);
+	identity.pid = number_at(task, BPF_CORE_READ(reader, thread_pid, level));
 	identity.tgid = task->tgid;
 	identity.start = task->start_boottime;
 	bpf_seq_write(ctx->meta->seq, &identity, sizeof(identity));

@@ -78,7 +78,7 @@ static __always_inline __u32 listening_descriptor(struct pt_regs *regs, bool com
 }
 
 /* HANDLER_ACCEPT: tail-called by dispatch_syscall, never attached. */
-PROGRAM("tp_btf/sys_exit")
+PROGRAM(tracepoint, sys_exit)
 int record_accept_call(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -134,7 +134,7 @@ static __always_inline int record_completion(struct io_ring_ctx *ring, struct io
 }
 
 /* Kernels whose completion carries the entry itself: it is all that a multishot request leaves. */
-PROGRAM("tp_btf/io_uring_complete")
+PROGRAM(tracepoint, io_uring_complete)
 int BPF_PROG(record_io_uring_accept, struct io_ring_ctx *ring, struct io_kiocb *request,
 	     struct io_uring_cqe *entry)
 {
@@ -153,7 +153,7 @@ int BPF_PROG(record_io_uring_accept, struct io_ring_ctx *ring, struct io_kiocb *
 }
 
 /* Kernels before that: one completion, one request. */
-PROGRAM("tp_btf/io_uring_complete")
+PROGRAM(tracepoint, io_uring_complete)
 int record_io_uring_single_accept(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[1];
@@ -161,7 +161,7 @@ int record_io_uring_single_accept(__u64 *ctx)
 	return request ? record_completion((void *)ctx[0], request) : 0;
 }
 
-PROGRAM("tp_btf/io_uring_submit_req")
+PROGRAM(tracepoint, io_uring_submit_req)
 int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
 {
 	struct multishot key = {};
@@ -186,7 +186,7 @@ int BPF_PROG(note_io_uring_multishot, struct io_kiocb *request)
  * A request that asks for no completion on success would leave no trace: it is
  * recorded as it is submitted. Whether anybody came, and from where, stays unknown.
  */
-PROGRAM("tp_btf/io_uring_submit_req")
+PROGRAM(tracepoint, io_uring_submit_req)
 int BPF_PROG(record_io_uring_silent_accept, struct io_kiocb *request)
 {
 	struct file *file;

@@ -132,7 +132,7 @@ static __always_inline int record_listen(const struct sock *sk)
 	return 0;
 }
 
-PROGRAM("tp_btf/inet_sock_set_state")
+PROGRAM(tracepoint, inet_sock_set_state)
 int BPF_PROG(record_tcp_state, const struct sock *sk, int from, int to)
 {
 	if (READ(sk, sk_protocol) != IPPROTO_TCP)
@@ -227,7 +227,7 @@ static __always_inline int record_connect_end(struct file *file, const void *add
 }
 
 /* HANDLER_CONNECT: tail-called by dispatch_syscall, never attached. */
-PROGRAM("tp_btf/sys_exit")
+PROGRAM(tracepoint, sys_exit)
 int record_connect_call(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -253,7 +253,7 @@ int record_connect_call(__u64 *ctx)
 				  result, compat ? RECORD_COMPAT : 0);
 }
 
-PROGRAM("tp_btf/io_uring_complete")
+PROGRAM(tracepoint, io_uring_complete)
 int record_io_uring_connect(__u64 *ctx)
 {
 	struct io_kiocb *request = (void *)ctx[1];

@@ -75,7 +75,7 @@ static __always_inline struct ends *begin_route(__u8 protocol, __be16 local_port
 	return route;
 }
 
-PROGRAM("tp_btf/fib_table_lookup")
+PROGRAM(tracepoint, fib_table_lookup)
 int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
 {
 	struct ends *route = begin_route(READ(flow, __fl_common.flowic_proto),
@@ -88,7 +88,7 @@ int BPF_PROG(note_route4, __u32 table, const struct flowi4 *flow)
 	return 0;
 }
 
-PROGRAM("tp_btf/fib6_table_lookup")
+PROGRAM(tracepoint, fib6_table_lookup)
 int BPF_PROG(note_route6, const void *net, const void *result, void *table,
 	     const struct flowi6 *flow)
 {
@@ -165,7 +165,7 @@ static __always_inline __u64 read_queued(struct ends *ends, struct sk_buff *skb)
 	return inode && !recorded(ends, inode, false) ? inode : 0;
 }
 
-PROGRAM("tp_btf/net_dev_queue")
+PROGRAM(tracepoint, net_dev_queue)
 int BPF_PROG(note_queued_datagram, struct sk_buff *skb)
 {
 	struct ends ends = {};
@@ -179,7 +179,7 @@ int BPF_PROG(note_queued_datagram, struct sk_buff *skb)
 
 /* Where sock_send_length does not exist (before 6.3): whose task it is and how it ended is less
  * sure. */
-PROGRAM("tp_btf/net_dev_queue")
+PROGRAM(tracepoint, net_dev_queue)
 int BPF_PROG(record_queued_datagram, struct sk_buff *skb)
 {
 	struct ends ends = {};
@@ -202,7 +202,7 @@ static __always_inline bool read_connected(struct ends *ends, const struct sock 
 	return true;
 }
 
-PROGRAM("tp_btf/sock_send_length")
+PROGRAM(tracepoint, sock_send_length)
 int BPF_PROG(record_datagram, struct sock *sk, int result)
 {
 	__u64 key = (__u64)sk, thread, inode;

@@ -127,7 +127,7 @@ static __always_inline __u32 append_argv(struct exec_scratch *scratch, struct ta
 	return length;
 }
 
-PROGRAM("tp_btf/sched_process_exec")
+PROGRAM(tracepoint, sched_process_exec)
 int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -185,7 +185,7 @@ int BPF_PROG(record_exec, struct task_struct *task, int old_pid, struct linux_bi
 	return 0;
 }
 
-PROGRAM("tp_btf/task_newtask")
+PROGRAM(tracepoint, task_newtask)
 int BPF_PROG(record_fork, struct task_struct *child, __u64 clone_flags)
 {
 	__u32 parent_tgid = bpf_get_current_pid_tgid() >> 32;
@@ -234,7 +234,7 @@ static __always_inline bool ends_first(struct task_struct *task)
 	return bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
 }
 
-PROGRAM("tp_btf/sched_process_exit")
+PROGRAM(tracepoint, sched_process_exit)
 int BPF_PROG(record_exit, struct task_struct *task)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);

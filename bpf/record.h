@@ -55,12 +55,18 @@ enum loss_reason {
 #define RECORD_ENTERING	   (1 << 8) /* a runtime at work inside, before the first exec */
 #define RECORD_OWN	   (1 << 9) /* the container's own session, not one begun in it later */
 
+/*
+ * A number's upper byte is the level that gave it; those of a level follow each
+ * other from 1. Level 0 is all that programs built for the kernel's types have.
+ */
+#define NUMBER_LEVEL_SHIFT 56
+
 struct record_header {
 	__u8 version;	     /* RECORD_VERSION */
 	__u8 class;	     /* enum record_class */
 	__u16 flags;	     /* RECORD_* */
 	__u32 size;	     /* bytes of this record, header and tails included */
-	__u64 sequence;	     /* per CPU, from 1, unique within a load generation */
+	__u64 sequence;	     /* unique within a CPU and a load generation; see NUMBER_LEVEL_SHIFT */
 	__u64 time;	     /* ns, CLOCK_BOOTTIME */
 	__u64 cgroup_id;     /* the task's own cgroup */
 	__u64 container_id;  /* cgroup id of the selected subtree's top */

@@ -3,6 +3,7 @@
 #ifndef PODCORDER_RECORDS_BPF_H
 #define PODCORDER_RECORDS_BPF_H
 
+#include "numbers.bpf.h"
 #include "selections.bpf.h"
 
 #define RATE_WINDOW_NS 1000000000ULL
@@ -102,7 +103,7 @@ static __always_inline void number_record(struct record_header *header, struct c
 	header->version = RECORD_VERSION;
 	header->class = class;
 	header->size = size;
-	header->sequence = __sync_fetch_and_add(&counts->sequence, 1) + 1;
+	header->sequence = next_number(counts);
 	header->time = now;
 	header->cpu = bpf_get_smp_processor_id();
 	header->reserved = 0;

@@ -6,7 +6,14 @@
  */
 #include "syscalls.bpf.h"
 
+/* An array of programs takes those of one kind alone. */
+#ifdef RAW_TRACEPOINTS
+#define HANDLERS raw_syscall_handlers
+MAP(raw_syscall_handlers, PROG_ARRAY, HANDLER_COUNT, __u32, __u32);
+#else
+#define HANDLERS syscall_handlers
 MAP(syscall_handlers, PROG_ARRAY, HANDLER_COUNT, __u32, __u32);
+#endif
 
 static __always_inline __u32 handler_of(enum call call, struct pt_regs *regs)
 {
@@ -37,7 +44,7 @@ static __always_inline __u32 handler_of(enum call call, struct pt_regs *regs)
 	}
 }
 
-PROGRAM("tp_btf/sys_exit")
+PROGRAM(tracepoint, sys_exit)
 int dispatch_syscall(__u64 *ctx)
 {
 	struct pt_regs *regs = (struct pt_regs *)ctx[0];
@@ -54,7 +61,7 @@ int dispatch_syscall(__u64 *ctx)
 	compat = is_compat(bpf_get_current_task_btf());
 	handler = handler_of(compat ? compat_call(number) : native_call(number), regs);
 	if (handler != HANDLER_NONE)
-		bpf_tail_call(ctx, &syscall_handlers, handler);
+		bpf_tail_call(ctx, &HANDLERS, handler);
 	return 0; /* not wanted by any capability that is on */
 }
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fixtures.recordings import Recording, build_workloads, temporary_directory
 
+from podcorder_agent.recorder.loaders import ARCHITECTURES, OBJECTS
+
 
 @pytest.fixture(scope="session")
 def workloads() -> Path:
     return build_workloads()
+
+
+@pytest.fixture
+def raw_objects(tmp_path: Path) -> Path:
+    """Compiled objects without those whose rungs come before plain raw tracepoints."""
+    objects = OBJECTS / ARCHITECTURES[os.uname().machine]
+    shutil.copytree(objects / "raw", tmp_path / "objects/raw")
+    shutil.copy(objects / "identities.bpf.o", tmp_path / "objects")
+    return tmp_path / "objects"
 
 
 @pytest.fixture

@@ -85,11 +85,9 @@ def talk(tmp_path: Path, workloads: Path) -> Callable[[Recording], None]:
     return run
 
 
-def record_with(
-    record: Record, loader: str, talk: Callable[[Recording], None], *arguments: str
-) -> tuple[list[Event], dict[str, Any]]:
+def record_with(record: Record, talk: Callable[[Recording], None], **how: Any) -> tuple[list[Event], dict[str, Any]]:
     """The events of the workload, and the state of each capability."""
-    recording = record(loader=loader, arguments=arguments)
+    recording = record(**how)
     talk(recording)  # from here on the caches are warm
     recording.select()
     talk(recording)
@@ -134,8 +132,8 @@ def _flattened(event: Event, numbers: dict[object, str]) -> tuple[object, ...]:
 
 def test_both_loaders_tell_the_same(record: Record, talk: Callable[[Recording], None]) -> None:
     """Programs, files and peers, failures, 32-bit calls and io_uring: no event, no field and no limit differs."""
-    by_objects, states = record_with(record, "core", talk)
-    by_bcc, bcc_states = record_with(record, "bcc", talk)
+    by_objects, states = record_with(record, talk, loader="core")
+    by_bcc, bcc_states = record_with(record, talk, loader="bcc")
     assert covered(bcc_states) == covered(states)
     told = {event.NAME for event in by_objects}
     assert told >= {each.NAME for each in EVENTS if each.RECORD is not None and each.RECORD.name != "CGROUP"}
@@ -147,10 +145,20 @@ def test_both_loaders_tell_the_same(record: Record, talk: Callable[[Recording], 
 def test_debug_build_tells_the_same(record: Record, talk: Callable[[Recording], None], loader: str) -> None:
     """Its log lines change neither what is recorded nor what the verifier lets through."""
     make_debug_build()
-    by_normal, states = record_with(record, loader, talk)
-    by_debug, debug_states = record_with(record, loader, talk, "--trace", "debug")
+    by_normal, states = record_with(record, talk, loader=loader)
+    by_debug, debug_states = record_with(record, talk, loader=loader, arguments=["--trace", "debug"])
     assert debug_states == states
     expected, found = compared(by_normal), compared(by_debug)
+    assert sorted(expected - found) == sorted(found - expected)
+
+
+def test_raw_tracepoints_tell_the_same(record: Record, talk: Callable[[Recording], None], raw_objects: Path) -> None:
+    """What is read by helpers alone is what programs of the kernel's types read: each rung covers as much."""
+    by_types, states = record_with(record, talk, loader="core")
+    by_helpers, raw_states = record_with(record, talk, loader="core", arguments=["--objects", str(raw_objects)])
+    assert covered(raw_states) == covered(states)
+    assert {state["rung"].startswith("raw_tp") for state in raw_states.values()} == {True}
+    expected, found = compared(by_types), compared(by_helpers)
     assert sorted(expected - found) == sorted(found - expected)
 
 
@@ -209,7 +217,7 @@ def test_kernel_without_a_field_takes_the_rung_that_does_without(record: Record,
     recording = record(loader="bcc", arguments=["--sources", str(sources)])
     recording.select(["exec", "open"])
     state = recording.client.health()["capabilities"]["files"]
-    assert (state["state"], state["rung"]) == ("Degraded", "tp_btf_calls")
+    assert (state["state"], state["rung"]) == ("Degraded", "raw_tp_calls")
     recording.cgroup.run("/bin/cat", "/etc/passwd")
     recording.stop()
     assert recording.events(FileOpen, lambda event: event.path == b"/etc/passwd")

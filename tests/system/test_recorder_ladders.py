@@ -26,6 +26,9 @@ GOOD = Rung("good", "syscalls", {"dispatch_syscall": "open"})
 LESSER = Rung("lesser", "syscalls", {"dispatch_syscall": "open"}, limits="it covers less")
 REFUSED = Rung("refused", "unsafe", {"unsafe": "open"})
 STANDING = Rung("standing", "syscalls", {"dispatch_syscall": "open"}, requires="syscalls")
+UNSAFE_STANDING = Rung("unsafe", "unsafe", {"unsafe": "open"}, requires="syscalls")
+RAW_GOOD = Rung("raw", "raw/syscalls", {"dispatch_syscall": "open"})
+RAW_STANDING = Rung("raw_standing", "raw/syscalls", {"dispatch_syscall": "open"}, requires="syscalls")
 ABSENT = Rung("absent", "absent", {"nothing": "open"})
 
 
@@ -138,6 +141,21 @@ def test_requirement_is_taken_over_with_what_stands_on_it(loader: CoreLoader, pi
     assert pins.attached().keys() == set()
     third.apply(OPEN)
     assert third.states == states
+
+
+def test_raw_rung_stands_on_a_raw_one(loader: CoreLoader, pins: Pins) -> None:
+    """An array of programs takes those of one kind: a requirement that nobody stands on yet is changed for it."""
+    attachments = attach(loader, pins, base(GOOD, RAW_GOOD), ladder(UNSAFE_STANDING, RAW_STANDING))
+    assert attachments.states["files"]["state"] == "Active"
+    assert pins.attached().keys() == {("syscalls", "raw"), ("files", "raw_standing")}
+
+
+def test_requirement_is_not_changed_under_others(loader: CoreLoader, pins: Pins) -> None:
+    """What others stand on stays as it is: the raw rung is refused, and the next is tried."""
+    connects = ladder(RAW_STANDING, LESSER, name="connects", event_class="connect")
+    attachments = attach(loader, pins, base(GOOD, RAW_GOOD), ladder(STANDING), connects)
+    attachments.apply(OPEN | CONNECT)
+    assert pins.attached().keys() == {("syscalls", "good"), ("files", "standing"), ("connects", "lesser")}
 
 
 def test_failure_is_tried_again_with_a_new_need(loader: CoreLoader, pins: Pins, tmp_path: Path) -> None:

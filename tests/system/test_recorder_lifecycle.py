@@ -16,6 +16,7 @@ from fixtures.recordings import Recording
 
 from podcorder_agent.interpreter.events import RecordingGap
 from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder.loaders import HANDLERS_MAPS
 from podcorder_agent.recorder.privileges import KEPT
 
 EXEC, EXIT, OPEN = 0, 3, 4
@@ -203,11 +204,12 @@ def test_half_attached_programs_are_made_whole(record: Record, workloads: Path) 
     """What a killed recorder had not finished attaching is attached anew, and counted under the same generation."""
     recording = record()
     recording.select(["exec", "exit", "open"])
+    rung = recording.client.health()["capabilities"]["processes"]["rung"]
     recording.recorder.kill()
     recording.recorder.wait()
     recording.client.close()
-    (recording.pins / "links" / "processes" / "tp_btf" / "record_exit").unlink()
-    handlers = libbpf.Map.open(recording.pins / "maps" / "syscall_handlers")
+    (recording.pins / "links" / "processes" / rung / "record_exit").unlink()
+    handlers = libbpf.Map.open(recording.pins / "maps" / HANDLERS_MAPS[rung == "raw_tp"])
     assert handlers.delete((1).to_bytes(4, "little"))
     handlers.close()
     recording.start_recorder()

@@ -40,7 +40,7 @@ from podcorder_agent.interpreter.reports import (
     turn_container,
 )
 from podcorder_agent.interpreter.selections import Selection, Selections
-from podcorder_agent.interpreter.sequences import Sequences
+from podcorder_agent.interpreter.sequences import CPU_BITS, LEVEL_SHIFT, Sequences
 from podcorder_agent.interpreter.sessions import Cause, Sessions
 from podcorder_agent.interpreter.sieves import Sieve
 from podcorder_agent.interpreter.slots import Slot
@@ -188,8 +188,8 @@ class Interpreter:
                 continue
             here = offset
             offset += RING_HEADER_SIZE + (fields[0] + 7 & -8)
-            sequence = sequences[fields[11]]
             number = fields[4]
+            sequence = sequences[number >> LEVEL_SHIFT << CPU_BITS | fields[11]]
             if number == sequence.high + 1:
                 sequence.high = number
             elif not sequence.admit(number):

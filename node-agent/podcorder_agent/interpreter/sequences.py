@@ -4,6 +4,8 @@ Ids of a CPU need not arrive sorted: a program that interrupts another finishes 
 drained before the events that came between its records. So a CPU keeps its highest id and the ranges below it that are
 still missing. Lost records leave their ranges missing for good, so the ranges are bounded; the oldest are given up, and
 an id out of one given up counts as a repeat.
+
+The upper byte of a sequence (NUMBER_LEVEL_SHIFT of bpf/record.h) names the count that it is of: a CPU may have several.
 """
 
 from __future__ import annotations
@@ -15,8 +17,13 @@ MOST_HOLES = 4096
 """Half of them are kept when it is too many: more than the records that a lifecycle ring holds (256 KiB, 136 bytes)."""
 
 
+LEVEL_SHIFT = 56
+CPU_BITS = 16
+_CPU_MASK = (1 << CPU_BITS) - 1
+
+
 class Sequence:
-    """The ids of one CPU in one load generation."""
+    """The ids of one count of one CPU in one load generation."""
 
     __slots__ = ("high", "holes", "prefix")
 
@@ -50,22 +57,25 @@ class Sequence:
 
 
 class Sequences(dict[int, Sequence]):
-    """The CPUs of one load generation; a CPU not met before begins."""
+    """The counts of one load generation, by `sequence >> LEVEL_SHIFT << CPU_BITS | cpu`; one not met before begins."""
 
     def __init__(self, generation: int) -> None:
         super().__init__()
         self.generation = generation
 
-    def __missing__(self, cpu: int) -> Sequence:
-        made = self[cpu] = Sequence(f"{self.generation:016x}.{cpu}.")
+    def __missing__(self, count: int) -> Sequence:
+        made = self[count] = Sequence(self._prefix(count), count >> CPU_BITS << LEVEL_SHIFT)
         return made
 
+    def _prefix(self, count: int) -> str:
+        return f"{self.generation:016x}.{count & _CPU_MASK}."
+
     def snapshot(self) -> list[Any]:
-        return [[cpu, *each.snapshot()] for cpu, each in self.items()]
+        return [[count, *each.snapshot()] for count, each in self.items()]
 
     @classmethod
     def restore(cls, generation: int, saved: list[Any]) -> Sequences:
         made = cls(generation)
-        for cpu, high, holes in saved:
-            made[int(cpu)] = Sequence(f"{generation:016x}.{int(cpu)}.", int(high), [[int(a), int(b)] for a, b in holes])
+        for count, high, holes in saved:
+            made[int(count)] = Sequence(made._prefix(int(count)), int(high), [[int(a), int(b)] for a, b in holes])
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -12,7 +13,7 @@ from podcorder_agent.recorder.errors import ObjectMissing
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps
 from podcorder_agent.recorder.ladders import LADDERS, Capability, Rung
-from podcorder_agent.recorder.loaders import HANDLERS_MAP, Loader, RungRefused
+from podcorder_agent.recorder.loaders import HANDLERS_MAPS, Loader, RungRefused
 from podcorder_agent.recorder.pins import Pins, remove_tree
 
 
@@ -60,8 +61,10 @@ class Attachments:
                 self._drop(capability, name, rung)
         for each in self._ladders:
             taken = self._taken.get(each.name)
-            if taken is not None and taken.requires and taken.requires not in self._taken:
-                self._detach(each)
+            if taken is not None and taken.requires:
+                required = self._taken.get(taken.requires)
+                if required is None or required.raw != taken.raw:
+                    self._detach(each)
 
     def apply(self, wanted: int) -> bool:
         """Attach and detach until what is attached fits the class bits wanted; whether any state changed."""
@@ -75,7 +78,7 @@ class Attachments:
             self._maps.forget_processes(set(self._identities.by_pid().values()))
         for capability in needed:
             if self.states[capability.name]["state"] == "Off":
-                self.states[capability.name] = self._attach(capability)
+                self.states[capability.name] = self._attach(capability, capability.rungs)
         required = self._required_by(needed)
         for capability in reversed(self._ladders):
             if capability.on_demand and capability.name not in required:
@@ -93,12 +96,12 @@ class Attachments:
                 counts[NUMBERS[name]] += libbpf.recursion_misses(self._program_path(capability, rung.name, program))
         return counts
 
-    def _attach(self, capability: Capability) -> CapabilityState:
+    def _attach(self, capability: Capability, rungs: Iterable[Rung]) -> CapabilityState:
         reasons = []
-        for rung in capability.rungs:
+        for rung in rungs:
             try:
                 if rung.requires:
-                    self._attach_required(rung.requires)
+                    self._attach_required(rung)
                 self._loader.attach(capability, rung, self._pins, self._maps.events.max_entries)
             except (RungRefused, ObjectMissing) as error:
                 reasons.append(f"{rung.name}: {error}")
@@ -107,12 +110,20 @@ class Attachments:
                 return _state_of(rung)
         return CapabilityState(state="Failed", rung="", reason="; ".join(reasons))
 
-    def _attach_required(self, name: str) -> None:
+    def _attach_required(self, rung: Rung) -> None:
         """Attach what a rung stands on, unless it is; raises RungRefused."""
-        if self.states[name]["state"] == "Off":
-            self.states[name] = self._attach(next(each for each in self._ladders if each.name == name))
-        if self.states[name]["state"] == "Failed":
-            raise RungRefused(f"needs {name}: {self.states[name]['reason']}")
+        required = next(each for each in self._ladders if each.name == rung.requires)
+        taken = self._taken.get(required.name)
+        if taken is not None and taken.raw == rung.raw:
+            return
+        if taken is not None:
+            if any(each.requires == required.name for each in self._taken.values()):
+                raise RungRefused(f"{required.name} is {taken.name}, and others stand on it")
+            self._detach(required)
+        state = self._attach(required, (each for each in required.rungs if each.raw == rung.raw))
+        self.states[required.name] = state
+        if state["state"] == "Failed":
+            raise RungRefused(f"needs {required.name}: {state['reason']}")
 
     def _required_by(self, needed: list[Capability]) -> set[str]:
         """What the rungs taken stand on; of a capability that failed, what each of its rungs would."""
@@ -136,8 +147,8 @@ class Attachments:
                 path = self._program_path(capability, name, program)
                 if path.exists():
                     self._maps.add_skipped(NUMBERS[class_name], libbpf.recursion_misses(path))
-            if rung.handlers and (self._pins.maps / HANDLERS_MAP).exists():
-                handlers = libbpf.Map.open(self._pins.maps / HANDLERS_MAP)
+            if rung.handlers and (self._pins.maps / HANDLERS_MAPS[rung.raw]).exists():
+                handlers = libbpf.Map.open(self._pins.maps / HANDLERS_MAPS[rung.raw])
                 for index in rung.handlers:
                     handlers.delete(index.to_bytes(4, "little"))
                 handlers.close()
@@ -147,7 +158,7 @@ class Attachments:
         """Whether all of a rung's handlers are in the array: a rung of handlers alone shows in no link."""
         if not rung.handlers:
             return True
-        path = self._pins.maps / HANDLERS_MAP
+        path = self._pins.maps / HANDLERS_MAPS[rung.raw]
         if not path.exists():
             return False
         handlers = libbpf.Map.open(path)

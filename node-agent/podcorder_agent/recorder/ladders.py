@@ -6,7 +6,11 @@ A rung counts only if it loads with CAP_BPF and CAP_PERFMON alone. A rung that c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+_TYPED, _RAW = "tp_btf", "raw_tp"
+RAW_OBJECTS = "raw/"
+"""Where the objects of plain raw tracepoints are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +19,27 @@ class Rung:
 
     name: str
     object: str
-    """Name of the object file, without `.bpf.o`."""
+    """Path of the object file, without `.bpf.o`."""
     programs: dict[str, str] = field(default_factory=dict)
     """Programs to attach, and the record class whose runs they are (for runs the kernel skipped)."""
     handlers: dict[int, str] = field(default_factory=dict)
-    """Programs to put into the array `syscall_handlers` (`enum syscall_handler` of bpf/maps.bpf.h); not attached."""
+    """Programs to put into the array of handlers (`enum syscall_handler` of bpf/maps.bpf.h); not attached."""
     limits: str = ""
     """What it does not cover; empty: all that the capability promises."""
     requires: str = ""
-    """A capability `on_demand` that it stands on: attached before it, detached after it."""
+    """A capability `on_demand` that it stands on, by a rung as `raw` as it is: attached before it, detached after."""
     preemptible: bool = False
     """Its programs run where the kernel may preempt them: refused on a kernel that does."""
+
+    @property
+    def raw(self) -> bool:
+        """Plain raw tracepoints, which need nothing of the kernel's types but where the fields are."""
+        return self.object.startswith(RAW_OBJECTS)
+
+    @property
+    def source(self) -> str:
+        """Name of the source file, without `.bpf.c`: of one source there are two objects."""
+        return self.object.removeprefix(RAW_OBJECTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +58,38 @@ class Capability:
         return bool(names) and not self.on_demand and (not self.classes or not self.classes.isdisjoint(names))
 
 
+def with_raw(*rungs: Rung) -> tuple[Rung, ...]:
+    """After each of tracepoints the same as plain raw ones: they cover as much, on more kernels, and cost more."""
+    found = []
+    for rung in rungs:
+        found.append(rung)
+        if rung.name.startswith(_TYPED):
+            found.append(replace(rung, name=rung.name.replace(_TYPED, _RAW), object=RAW_OBJECTS + rung.object))
+    return tuple(found)
+
+
 CONTAINERS = Capability(
     "containers",
     frozenset(),
-    (Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"}),),
+    with_raw(Rung("tp_btf", "containers", {"record_cgroup_mkdir": "cgroup", "record_cgroup_rmdir": "cgroup"})),
 )
 SYSCALLS = Capability(
     "syscalls",
     frozenset(),
-    (Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"}),),
+    with_raw(Rung("tp_btf", "syscalls", {"dispatch_syscall": "open"})),
     on_demand=True,
 )
 """One program at the exit of every system call: it costs each of them, so a rung that does without comes first."""
 PROCESSES = Capability(
     "processes",
     frozenset(),
-    (
-        Rung(
-            "tp_btf",
-            "process",
-            {"record_fork": "fork", "record_exec": "exec", "record_exit": "exit"},
-        ),
-    ),
+    with_raw(Rung("tp_btf", "process", {"record_fork": "fork", "record_exec": "exec", "record_exit": "exit"})),
 )
 """Always on: forks and exits carry the sessions along, whatever is recorded of them."""
 EXEC_FAILURES = Capability(
     "exec_failures",
     frozenset({"exec_failed"}),
-    (Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}, requires="syscalls"),),
+    with_raw(Rung("tp_btf", "exec_failures", handlers={0: "record_exec_failed"}, requires="syscalls")),
 )
 _IO_URING_OPENS = {"record_io_uring_open": "open", "record_io_uring_silent_open": "open"}
 _OPEN_FUNCTIONS = {"record_named_open": "open", "record_handle_open": "open"}
@@ -79,7 +97,7 @@ _NO_IO_URING_OPENS = "opens through io_uring are not seen"
 FILES = Capability(
     "files",
     frozenset({"open", "open_failed"}),
-    (
+    with_raw(
         Rung("fexit", "files", {**_OPEN_FUNCTIONS, **_IO_URING_OPENS}, preemptible=True),
         Rung("tp_btf", "files", _IO_URING_OPENS, handlers={1: "record_open"}, requires="syscalls"),
         Rung("fexit_calls", "files", _OPEN_FUNCTIONS, limits=_NO_IO_URING_OPENS, preemptible=True),
@@ -89,7 +107,7 @@ FILES = Capability(
 NETWORK_TCP = Capability(
     "network_tcp",
     frozenset({"connect", "listen"}),
-    (
+    with_raw(
         Rung(
             "tp_btf",
             "network_tcp",
@@ -110,7 +128,7 @@ NETWORK_TCP = Capability(
 NETWORK_ACCEPT = Capability(
     "network_accept",
     frozenset({"accept"}),
-    (
+    with_raw(
         Rung(
             "tp_btf",
             "network_accept",
@@ -142,7 +160,7 @@ NETWORK_ACCEPT = Capability(
 NETWORK_UDP = Capability(
     "network_udp",
     frozenset({"datagram"}),
-    (
+    with_raw(
         Rung(
             "tp_btf",
             "network_udp",

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from podcorder_agent.loaders import TRACE_LEVELS
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
+from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH, KernelTypes
+from podcorder_agent.recorder.bcc.sources import SOURCES, find_mismatch, read_hooks
 from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
-from podcorder_agent.recorder.ladders import Capability, Rung
+from podcorder_agent.recorder.ladders import RAW_OBJECTS, Capability, Rung
 from podcorder_agent.recorder.lockdown import is_locked_down
 from podcorder_agent.recorder.pins import Pins, remove_tree
 from podcorder_agent.recorder.preemption import preemption_refusal
@@ -27,10 +28,11 @@ _TRACE_KNOB = "trace_level"
 IDENTITIES_OBJECT = "identities"
 IDENTITY = struct.Struct("=2IQ")
 """`struct identity` of bpf/identities.bpf.c: its number here, its number in the initial pid namespace, its start."""
-MAPS_OBJECT = "containers"
+MAPS_OBJECT = f"{RAW_OBJECTS}containers"
 """Has every shared map of bpf/maps.bpf.h, as all objects do."""
 
-HANDLERS_MAP = "syscall_handlers"
+HANDLERS_MAPS = {False: "syscall_handlers", True: "raw_syscall_handlers"}
+"""By `Rung.raw`: an array of programs takes those of one kind alone."""
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 """Directory of the objects by machine, as `uname` names it."""
 TRIAL_RING_BYTES = 256 * 1024
@@ -160,7 +162,7 @@ class CoreLoader:
                 finally:
                     link.close()
             if rung.handlers:  # last: a rung that fails must leave none at work
-                handlers = libbpf.Map.open(pins.maps / HANDLERS_MAP)
+                handlers = libbpf.Map.open(pins.maps / HANDLERS_MAPS[rung.raw])
                 for index, name in rung.handlers.items():
                     handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
                 handlers.close()
@@ -203,7 +205,10 @@ class CoreLoader:
     def _loaded(self, rung: Rung, pins: Pins | None, ring_bytes: int) -> Iterator[Mapping[str, LoadedProgram]]:
         """A rung's programs by name, with the maps that are pinned or with maps of their own; raises OSError."""
         with self._open(rung.object) as opened:
-            prepare(opened, rung.programs.keys() | rung.handlers.values(), pins, ring_bytes, self.trace)
+            programs = rung.programs.keys() | rung.handlers.values()
+            prepare(opened, programs, pins, ring_bytes, self.trace)
+            if rung.raw:
+                check_arguments(rung.source, programs)
             opened.load()
             refusal = preemption_refusal() if rung.preemptible else ""
             if refusal:
@@ -245,6 +250,20 @@ def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_b
             each.set_pin_path(pins.maps / each.name)
     known = constants(ring_bytes, trace)
     opened.set_known_constants({name: value.to_bytes(8, "little") for name, value in known.items()})
+
+
+def check_arguments(source: str, programs: set[str]) -> None:
+    """What the verifier does for a typed program; raises RungRefused."""
+    hooks = read_hooks(SOURCES / f"{source}.bpf.c")
+    if not programs <= hooks.keys():
+        raise RungRefused(f"{source}.bpf.c has no program {', '.join(sorted(programs - hooks.keys()))}")
+    types = KernelTypes()
+    try:
+        mismatch = next(filter(None, (find_mismatch(hooks[each], types) for each in sorted(programs))), "")
+    finally:
+        types.close()
+    if mismatch:
+        raise RungRefused(mismatch)
 
 
 def constants(ring_bytes: int, trace: str = "") -> dict[str, int]:

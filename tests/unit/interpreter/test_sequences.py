@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podcorder_agent.interpreter.events import FileOpen
-from podcorder_agent.interpreter.sequences import MOST_HOLES, Sequence, Sequences
+from podcorder_agent.interpreter.sequences import LEVEL_SHIFT, MOST_HOLES, Sequence, Sequences
 
 
 @given(st.lists(st.integers(0, 60), max_size=80))
@@ -40,6 +40,20 @@ def test_holes_are_bounded() -> None:
     assert len(sequence.holes) <= MOST_HOLES
     assert sequence.admit(sequence.high - 1)
     assert not sequence.admit(1)
+
+
+def test_levels_of_a_cpu_do_not_stand_in_for_each_other(feed: Any) -> None:
+    """Programs without an atomic addition that hands back number by level: each level has its own holes and repeats."""
+    base = 17 << LEVEL_SHIFT
+    ids = [1, base + 1, 2, (18 << LEVEL_SHIFT) + 1, base + 3, 3, base + 2]
+    events = feed.frame(1, ring(*(record_open(sequence=each) for each in ids * 2)))
+    opened = [each.id for each in events if isinstance(each, FileOpen)]
+    assert [int(each.rpartition(".")[2]) for each in opened] == ids
+    assert feed.interpreter.duplicates == len(ids)
+    known = feed.interpreter.sequences[GENERATION]
+    assert [each.holes for each in known.values()] == [[]] * 3
+    assert {each.prefix for each in known.values()} == {f"{GENERATION:016x}.0."}
+    assert Sequences.restore(GENERATION, known.snapshot()).snapshot() == known.snapshot()
 
 
 def test_a_whole_lifecycle_ring_may_come_first(feed: Any) -> None:

@@ -12,17 +12,17 @@ from podcorder_agent.recorder.bcc.clang import SourceRefused, compile_text
 from podcorder_agent.recorder.bcc.header_types import HeaderTypes
 from podcorder_agent.recorder.bcc.headers import Headers
 from podcorder_agent.recorder.bcc.kernel_header import PlacedHeader, Types, list_fields, place_fields
-from podcorder_agent.recorder.bcc.kernel_types import VOID, KernelTypes
+from podcorder_agent.recorder.bcc.kernel_types import KernelTypes
 from podcorder_agent.recorder.bcc.sources import (
     KERNEL_STUBS,
     PREFIX,
-    Hook,
     MapLayout,
+    Tracepoints,
+    find_mismatch,
     read_hooks,
     write_main,
     write_maps,
 )
-from podcorder_agent.recorder.errors import CompilationFailed
 
 _TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
 _INSTRUCTION = struct.Struct("=BBhi")
@@ -31,12 +31,10 @@ _HELPERS = ("task_pt_regs",)
 """Those that a source asks for by HAS_HELPER()."""
 
 
-class Described(Types, Protocol):
+class Described(Types, Tracepoints, Protocol):
     """The kernel's types, from wherever they are described."""
 
     def has_helper(self, name: str) -> bool: ...
-
-    def pointees(self, tracepoint: str) -> list[str] | None: ...
 
 
 class Wanted(TypedDict):
@@ -99,10 +97,9 @@ def _compile_object(name: str, request: Request, types: Described, header: Place
     hooks = read_hooks(sources / f"{name}.bpf.c")
     compiled = Compiled(instructions={}, refusals={})
     for program in programs:
-        try:
-            _check_arguments(hooks[program], types)
-        except CompilationFailed as error:
-            compiled["refusals"][program] = str(error)
+        mismatch = find_mismatch(hooks[program], types)
+        if mismatch:
+            compiled["refusals"][program] = mismatch
     remaining = [each for each in programs if each not in compiled["refusals"]]
     main = write_main(name, remaining, request["license"])
     try:
@@ -125,16 +122,6 @@ def _flags(sources: Path, types: Described) -> list[str]:
     target = f"-D__TARGET_ARCH_{_TARGETS[os.uname().machine]}"
     helpers = (f"-DHAS_HELPER_{name}={int(types.has_helper(name))}" for name in _HELPERS)
     return ["-DLOADER_BCC", "-Wno-int-conversion", target, f"-I{sources}", *helpers]
-
-
-def _check_arguments(hook: Hook, types: Described) -> None:
-    """A raw tracepoint's arguments are bare numbers to the verifier: what they point to is looked at here."""
-    given = types.pointees(hook.target)
-    if given is None:
-        raise CompilationFailed(f"this kernel has no tracepoint {hook.target}")
-    for wanted, found in zip(hook.pointees, [*given, *[""] * len(hook.pointees)], strict=False):
-        if wanted and found not in (wanted, VOID):
-            raise CompilationFailed(f"the tracepoint {hook.target} hands over no struct {wanted} here")
 
 
 def _find_missing(code: bytes, header: PlacedHeader) -> str:

@@ -17,7 +17,7 @@ from podcorder_agent.recorder.bcc.programs import RawTracepoint
 from podcorder_agent.recorder.bcc.relocations import insert_maps
 from podcorder_agent.recorder.bcc.sources import DEBUG_LICENSE, LICENSE, SOURCES, Hook, MapLayout, read_hooks
 from podcorder_agent.recorder.errors import CompilationFailed, LoadRefused, ObjectMissing
-from podcorder_agent.recorder.ladders import Rung
+from podcorder_agent.recorder.ladders import RAW_OBJECTS, Rung
 from podcorder_agent.recorder.loaders import (
     IDENTITIES_OBJECT,
     TRIAL_RING_BYTES,
@@ -29,7 +29,7 @@ from podcorder_agent.recorder.loaders import (
 )
 from podcorder_agent.recorder.pins import Pins
 
-_RAW_TRACEPOINT_KIND = "tp_btf"
+_RAW_TRACEPOINT_KIND = "tracepoint"
 _TELL_IDENTITY = "tell_identity"
 
 
@@ -76,7 +76,7 @@ class BccLoader(CoreLoader):
         for source in sorted(self._sources.glob("*.bpf.c")):
             name = source.name.removesuffix(".bpf.c")
             programs = [each for each, hook in read_hooks(source).items() if hook.kind == _RAW_TRACEPOINT_KIND]
-            with self._open(name) as opened:
+            with self._open(name if name == IDENTITIES_OBJECT else RAW_OBJECTS + name) as opened:
                 layouts = {
                     each.name: MapLayout(key_bytes=each.key_bytes, value_bytes=each.value_bytes)
                     for each in opened.maps()
@@ -116,6 +116,8 @@ class BccLoader(CoreLoader):
     def _programs(
         self, rung: Rung, pins: Pins | None, ring_bytes: int, log_level: int = 0
     ) -> Iterator[dict[str, RawTracepoint]]:
+        if not rung.raw:
+            raise RungRefused("it needs the kernel's types, and bcc's programs here are plain raw tracepoints")
         with ExitStack() as stack:
             opened = stack.enter_context(self._open(rung.object))
             prepare(opened, set(), pins, ring_bytes)
@@ -124,20 +126,20 @@ class BccLoader(CoreLoader):
             descriptors = [each.fd for each in opened.maps() if not each.internal]
             loaded = {}
             for name in sorted(rung.programs.keys() | rung.handlers.values()):
-                loaded[name] = self._load(rung.object, name, descriptors, ring_bytes, log_level)
+                loaded[name] = self._load(rung.source, name, descriptors, ring_bytes, log_level)
                 stack.callback(loaded[name].close)
             yield loaded
 
     def _load(
-        self, object_name: str, name: str, descriptors: list[int], ring_bytes: int, log_level: int = 0
+        self, source: str, name: str, descriptors: list[int], ring_bytes: int, log_level: int = 0
     ) -> RawTracepoint:
         """Raises RungRefused, ObjectMissing."""
-        hook = self._find_hook(object_name, name)
+        hook = self._find_hook(source, name)
         if ring_bytes not in self._compiled and ring_bytes not in self._failures:
             self.prepare(ring_bytes, lambda: True)
         if ring_bytes in self._failures:
             raise RungRefused(self._failures[ring_bytes])
-        compiled = self._compiled[ring_bytes][object_name]
+        compiled = self._compiled[ring_bytes][source]
         if name in compiled["refusals"]:
             raise RungRefused(compiled["refusals"][name])
         code = insert_maps(bytes.fromhex(compiled["instructions"][name]), descriptors)
@@ -146,14 +148,12 @@ class BccLoader(CoreLoader):
         except OSError as error:
             raise RungRefused(error.strerror) from None
 
-    def _find_hook(self, object_name: str, name: str) -> Hook:
-        """Raises ObjectMissing, or RungRefused where a program is for another hook than a raw tracepoint."""
-        source = self._sources / f"{object_name}.bpf.c"
-        if not source.exists():
-            raise ObjectMissing(f"{source} is missing: install the package again.")
-        hook = read_hooks(source).get(name)
+    def _find_hook(self, source: str, name: str) -> Hook:
+        """Raises ObjectMissing, or RungRefused where the source has no such program."""
+        path = self._sources / f"{source}.bpf.c"
+        if not path.exists():
+            raise ObjectMissing(f"{path} is missing: install the package again.")
+        hook = read_hooks(path).get(name)
         if hook is None:
-            raise RungRefused(f"{source.name} has no program {name}")
-        if hook.kind != _RAW_TRACEPOINT_KIND:
-            raise RungRefused(f"{name} is for {hook.kind}, and bcc's programs here are raw tracepoints")
+            raise RungRefused(f"{path.name} has no program {name}")
         return hook

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
+
+from podcorder_agent.recorder.bcc.kernel_types import VOID
 
 SOURCES = Path(__file__).parents[1] / "sources"
 """Copies of bpf/, made with the objects."""
@@ -15,7 +17,7 @@ DEBUG_LICENSE = "GPL"
 PREFIX = "run_"
 """Of the function that bcc sees for a program: of those in files that are included it takes none."""
 
-_PROGRAM = re.compile(r'^PROGRAM\("(\w+)/(\w+)"\)\s+int (?:BPF_PROG\((\w+)((?:,\s+[^,)]+)*)\)|(\w+)\()', re.MULTILINE)
+_PROGRAM = re.compile(r"^PROGRAM\((\w+), (\w+)\)\s+int (?:BPF_PROG\((\w+)((?:,\s+[^,)]+)*)\)|(\w+)\()", re.MULTILINE)
 _POINTER = re.compile(r"(?:const )?struct (\w+) \*\w+")
 
 KERNEL_STUBS = {
@@ -65,11 +67,17 @@ class MapLayout(TypedDict):
     value_bytes: int
 
 
+class Tracepoints(Protocol):
+    """What is known of a kernel's tracepoints."""
+
+    def pointees(self, tracepoint: str) -> list[str] | None: ...
+
+
 class Hook(NamedTuple):
     """What a program is attached to."""
 
     kind: str
-    """As libbpf names it: `tp_btf`, `fexit`, `iter`."""
+    """As the source names it: `tracepoint`, `function_exit`, `iterator`."""
     target: str
     pointees: tuple[str, ...]
     """What structure each argument is taken to point to, or ""; only as many as the program names."""
@@ -85,6 +93,20 @@ def read_hooks(source: Path) -> dict[str, Hook]:
             pointees.append(pointer[1] if pointer else "")
         hooks[name or plain] = Hook(kind, target, tuple(pointees))
     return hooks
+
+
+def find_mismatch(hook: Hook, types: Tracepoints) -> str:
+    """Why a raw tracepoint hands over something else than its program takes it for; empty: it does not.
+
+    To the verifier its arguments are bare numbers.
+    """
+    given = types.pointees(hook.target)
+    if given is None:
+        return f"this kernel has no tracepoint {hook.target}"
+    for wanted, found in zip(hook.pointees, [*given, *[""] * len(hook.pointees)], strict=False):
+        if wanted and found not in (wanted, VOID):
+            return f"the tracepoint {hook.target} hands over no struct {wanted} here"
+    return ""
 
 
 def write_main(object_name: str, programs: Iterable[str], license: str = LICENSE) -> str:

@@ -13,7 +13,7 @@ BPF = Path(__file__).parents[4] / "bpf"
 def test_every_program_of_every_rung_has_its_hook() -> None:
     """Loaders look programs up by the names that the ladders have."""
     for rung in (rung for each in LADDERS for rung in each.rungs):
-        hooks = read_hooks(SOURCES / f"{rung.object}.bpf.c")
+        hooks = read_hooks(SOURCES / f"{rung.source}.bpf.c")
         assert rung.programs.keys() | set(rung.handlers.values()) <= hooks.keys()
 
 
@@ -21,12 +21,13 @@ def test_hooks_are_read_as_they_are_declared(tmp_path: Path) -> None:
     """With and without named arguments, over several lines; pointers to structures by what they point to."""
     source = tmp_path / "x.bpf.c"
     source.write_text(
-        'PROGRAM("tp_btf/one")\nint BPF_PROG(first, const struct sock *sk, int from,\n\t     struct file *file)\n{\n}\n'
-        'PROGRAM("fexit/two")\nint second(__u64 *ctx)\n{\n}\n'
+        "PROGRAM(tracepoint, one)\nint BPF_PROG(first, const struct sock *sk, int from,\n"
+        "\t     struct file *file)\n{\n}\n"
+        "PROGRAM(function_exit, two)\nint second(__u64 *ctx)\n{\n}\n"
     )
     assert read_hooks(source) == {
-        "first": Hook("tp_btf", "one", ("sock", "", "file")),
-        "second": Hook("fexit", "two", ()),
+        "first": Hook("tracepoint", "one", ("sock", "", "file")),
+        "second": Hook("function_exit", "two", ()),
     }
 
 
