@@ -26,7 +26,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("loader", ["core", "bcc"])
 def test_a_missing_tracepoint_costs_its_capability_alone(loader: str, directory: Path, record: Record) -> None:
-    """It fails by the name, with either loader and on each rung that is for it; the others record, and a finding tells."""
+    """It fails by the name, with either loader and on each of its rungs; the others record, and a finding tells."""
     objects = next((directory / "objects").iterdir())
     recording = record(loader=loader, arguments=["--objects", str(objects), "--sources", str(directory / "bpf")])
     recording.select(["exec", "open"])
