@@ -41,9 +41,15 @@ RECORDER_TESTS = (
 )
 TESTS = {
     "core": (*BPF_TESTS, *CONTAINER_TESTS, *EVENT_TESTS, *RECORDER_TESTS),
-    "bcc": ("tests/system/test_loaders.py", "tests/system/test_law.py"),
+    "bcc": (
+        "tests/system/test_loaders.py::test_both_loaders_tell_the_same",
+        "tests/system/test_law.py::test_what_a_small_ring_loses_is_counted",
+    ),
 }
+"""With bcc a recorder compiles for minutes there, before each test: of the events, every one is compared with those of the
+other loader, field by field, and once more are lost than can be held."""
 LEFT_OUT = {
+    "peer_and_port_decide": "the filters of files say as much of a kernel's prefix tries",
     "takes_over_without_a_gap": "half a million events are too many for an emulated machine",
     "memory_outside_the_rings": "it is measured, instead, with everything attached",
 }
