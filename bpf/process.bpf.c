@@ -231,7 +231,8 @@ static __always_inline bool ends_first(struct task_struct *task)
 	struct process_key key = {.start = process_start_of(task), .tgid = READ(task, tgid)};
 	__u8 present = 1;
 
-	return bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
+	/* before 6.4 the call that the verifier puts here gives an int, and its upper half is not the sign's */
+	return (int)bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
 }
 
 PROGRAM(tracepoint, sched_process_exit)

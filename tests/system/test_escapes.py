@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures.recordings import Recording, cgroup2_mount
+from fixtures.recordings import Recording, cgroup2_mount, scaled
 
 from podcorder_agent.control.client import ControlClient, ControlError
 from podcorder_agent.interpreter.events import FileOpen, Finding, NetworkListen, ProcessExec, ProcessExit, SessionStart
@@ -53,10 +53,11 @@ def test_threads_that_end_together_are_one_end(record: Record, workloads: Path) 
     """Of 3,001 processes whose nine threads end at the same moment each one ends once."""
     recording = record()
     recording.select(["fork", "exit"])
-    assert recording.cgroup.run(workloads / "ends", "3001").split() == ["3001"]
+    count = scaled(3_001)
+    assert recording.cgroup.run(workloads / "ends", str(count)).split() == [str(count)]
     recording.stop()
     ends = Counter((event.process.tgid, event.process.start) for event in recording.events(ProcessExit))
-    assert len(ends) == 3002
+    assert len(ends) == count + 1
     assert set(ends.values()) == {1}
 
 
