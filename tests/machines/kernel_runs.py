@@ -46,8 +46,8 @@ TESTS = {
         "tests/system/test_law.py::test_what_a_small_ring_loses_is_counted",
     ),
 }
-"""With bcc a recorder compiles for minutes there, before each test: of the events, every one is compared with those of the
-other loader, field by field, and once more are lost than can be held."""
+"""With bcc a recorder compiles for minutes there, before each test: every event is compared with the other loader's,
+field by field, and the law is held to where records are lost."""
 LEFT_OUT = {
     "peer_and_port_decide": "the filters of files say as much of a kernel's prefix tries",
     "takes_over_without_a_gap": "half a million events are too many for an emulated machine",
