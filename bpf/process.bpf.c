@@ -231,7 +231,7 @@ static __always_inline bool ends_first(struct task_struct *task)
 	struct process_key key = {.start = process_start_of(task), .tgid = READ(task, tgid)};
 	__u8 present = 1;
 
-	/* before 6.4 the call that the verifier puts here gives an int, and its upper half is not the sign's */
+	/* an int: before 6.4 the upper half is not the sign's where the verifier puts a call of the map's own */
 	return (int)bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
 }
 
