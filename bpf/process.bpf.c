@@ -231,7 +231,7 @@ static __always_inline bool ends_first(struct task_struct *task)
 	struct process_key key = {.start = process_start_of(task), .tgid = READ(task, tgid)};
 	__u8 present = 1;
 
-	/* an int: before 6.4 the upper half is not the sign's where the verifier puts a call of the map's own */
+	/* an int: before 6.4 the upper half of what the map's own function returns is not set */
 	return (int)bpf_map_update_elem(&ended_processes, &key, &present, BPF_NOEXIST) != -EEXIST;
 }
 
