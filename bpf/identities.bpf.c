@@ -4,6 +4,7 @@
  * the one they have there and the one every other program here sees.
  */
 #include "compat.bpf.h"
+#include "record.h"
 
 #ifdef LOADER_BCC
 #define PIDTYPE_TGID 1
@@ -46,12 +47,6 @@ int tell_identity(__u64 *context)
 	return BPF_CORE_READ(leader, start_boottime) >> 32;
 }
 #else
-struct identity {
-	__u32 pid;   /* in the reader's pid namespace */
-	__u32 tgid;  /* in the initial one */
-	__u64 start; /* start_boottime, ns */
-};
-
 /* A process's number in the namespace of this level, which it or a parent of its namespace is. */
 static __always_inline __u32 number_at(struct task_struct *task, __u32 level)
 {

@@ -15,6 +15,7 @@ struct layout {
 	struct open_record open_record;
 	struct network_record network_record;
 	struct cgroup_record cgroup_record;
+	struct identity identity;
 	enum record_class record_class;
 	enum loss_reason loss_reason;
 	enum verdict verdict;

@@ -174,4 +174,11 @@ struct cgroup_record {
 	__u16 path_length; /* within the cgroup2 hierarchy */
 };
 
+/* No record: what the iterator list_identities writes of each process. */
+struct identity {
+	__u32 pid;   /* in the reader's pid namespace */
+	__u32 tgid;  /* in the initial one */
+	__u64 start; /* start_boottime, ns */
+};
+
 #endif /* PODCORDER_RECORD_H */

@@ -27,7 +27,7 @@ DEBUG_OBJECTS = Path(__file__).parent / "debug_objects"
 _TRACE_KNOB = "trace_level"
 IDENTITIES_OBJECT = "identities"
 IDENTITY = struct.Struct("=2IQ")
-"""`struct identity` of bpf/identities.bpf.c: its number here, its number in the initial pid namespace, its start."""
+"""`struct identity` of bpf/record.h: its number here, its number in the initial pid namespace, its start."""
 MAPS_OBJECT = f"{RAW_OBJECTS}containers"
 """Has every shared map of bpf/maps.bpf.h, as all objects do."""
 

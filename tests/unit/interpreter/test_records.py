@@ -15,6 +15,7 @@ from fixtures.layouts import LAYOUT_OBJECTS, Layout, Layouts, find_differences
 from podcorder_agent.classes import CLASS_NAMES, EVENT_CLASSES, REASON_NAMES, RecordClass
 from podcorder_agent.interpreter import pending, records, vocabulary
 from podcorder_agent.interpreter.events import EVENTS, FileOpen, RecordingGap
+from podcorder_agent.interpreter.sequences import LEVEL_SHIFT
 from podcorder_agent.recorder.loaders import OBJECTS
 
 RECORD_H = Path(__file__).parents[3] / "bpf/record.h"
@@ -190,6 +191,21 @@ def test_enumerations_are_those_of_the_programs(
 def test_each_class_has_its_event() -> None:
     """What a slot may ask for is told by one event each, in the order of the numbers."""
     assert [CLASS_NAMES[each.RECORD] for each in EVENTS if each.RECORD is not None] == list(EVENT_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RECORD_VERSION", records.VERSION),
+        ("RESULT_UNKNOWN", records.RESULT_UNKNOWN),
+        ("NUMBER_LEVEL_SHIFT", LEVEL_SHIFT),
+    ],
+)
+def test_numbers_are_those_of_the_header_file(name: str, value: int) -> None:
+    """A macro is in no object: it is read where it stands."""
+    number = re.search(rf"#define {name}\s+(\w+)", RECORD_H.read_text())
+    assert number is not None
+    assert int(number[1], 0) == value
 
 
 @pytest.mark.parametrize("flag", [*records.RecordFlag, *records.ExecFlag])

@@ -9,7 +9,7 @@ import pytest
 from fixtures.layouts import LAYOUT_OBJECTS, Layout, Layouts, find_differences
 
 from podcorder_agent.classes import CLASS_COUNT, REASON_NAMES
-from podcorder_agent.control.messages import SLOT_COUNT
+from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING
 from podcorder_agent.recorder import filters, kernel_maps
 from podcorder_agent.recorder.filters import SLOT, compile_settings, filter_of_key
 from podcorder_agent.recorder.ladders import LADDERS
@@ -83,6 +83,13 @@ def test_flags_are_those_of_the_header_file(name: str, value: int) -> None:
     bit = re.search(rf"#define {name}\s+\(1 << (\d+)\)", MAPS_H.read_text())
     assert bit is not None
     assert 1 << int(bit[1]) == value
+
+
+def test_the_pending_slot_is_the_programs_own() -> None:
+    """Its number is a macro, as the flags are."""
+    number = re.search(r"#define SLOT_PENDING\s+(\d+)", MAPS_H.read_text())
+    assert number is not None
+    assert int(number[1]) == SLOT_PENDING
 
 
 @pytest.mark.parametrize("name", STRUCTS)
