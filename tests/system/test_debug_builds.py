@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from fixtures.recordings import RecorderEnded, Recording
 from fixtures.trace_readers import MAIN, TraceReader, make_debug_build, run, texts_of
 
+from images.wheels import build
 from podcorder_agent.interpreter.events import ProcessExec
 from podcorder_agent.journal import FrameKind, Reader
 from podcorder_agent.mounts import mount_points
@@ -22,6 +24,7 @@ from podcorder_agent.recorder.loaders import ARCHITECTURES, DEBUG_OBJECTS, OBJEC
 
 Record = Callable[..., Recording]
 
+ROOT = Path(__file__).parents[2]
 MACHINE = ARCHITECTURES[os.uname().machine]
 LOADERS = ["core", "bcc"]
 
@@ -59,6 +62,16 @@ def test_only_a_debug_build_is_under_the_gpl_alone(tmp_path: Path) -> None:
         path.relative_to(OBJECTS) for path in (OBJECTS / MACHINE).rglob("*.bpf.o")
     }
     assert set(debug.values()) == {b"GPL"}
+
+
+def test_debug_build_is_in_no_wheel(tmp_path: Path) -> None:
+    """Nor in an image, which is made from the wheel; the sources are, for bcc to make one."""
+    with zipfile.ZipFile(build(ROOT, tmp_path, 0x5F000000).file) as wheel:
+        names = {
+            Path(name).relative_to("podcorder_agent/recorder") for name in wheel.namelist() if "/recorder/" in name
+        }
+    assert {name.parts[0] for name in names if name.match("*.bpf.o")} == {OBJECTS.name}
+    assert Path("sources/log.bpf.h") in names
 
 
 @pytest.mark.parametrize("loader", LOADERS)

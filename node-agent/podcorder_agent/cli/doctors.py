@@ -16,11 +16,12 @@ import click
 
 from podcorder_agent.cli import traces
 from podcorder_agent.cli.errors import NotRoot, ProbesFailed, TraceNotWritten
-from podcorder_agent.cli.halves import BPFFS, PINS_PREFIX
+from podcorder_agent.cli.halves import PINS_PREFIX
 from podcorder_agent.cli.reports import say
 from podcorder_agent.cli.terminals import Style, counted
 from podcorder_agent.machine import CgroupsMissing, unified_mount
 from podcorder_agent.machine.cgroups import leftovers, remove_parent, remove_tree
+from podcorder_agent.mounts import mount_points
 
 OPTIONAL = {"tracefs"}
 """Checks without which recording works."""
@@ -115,8 +116,12 @@ def find_debug_builds() -> dict[str, str]:
 
 
 def find_pins() -> list[Path]:
-    """Whatever recorders have pinned, each in a directory of its own."""
-    return sorted(each for each in BPFFS.glob(f"{PINS_PREFIX}*") if each.is_dir()) if BPFFS.exists() else []
+    """Whatever recorders have pinned, each in a directory of its own; a node's may be seen from a container."""
+    found: dict[tuple[int, int], Path] = {}
+    for place in mount_points("bpf"):
+        for each in sorted(each for each in place.glob(f"{PINS_PREFIX}*") if each.is_dir()):
+            found.setdefault((each.stat().st_dev, each.stat().st_ino), each)
+    return list(found.values())
 
 
 def able(report: dict[str, Any]) -> bool:
