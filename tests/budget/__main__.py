@@ -35,7 +35,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         if options.action == "measure":
-            print(json.dumps(measure_aloud(options.loader or installed_loaders())))
+            print(json.dumps(measure_aloud(options.loader or installed_loaders()), sort_keys=True))
         elif options.action == "check":
             return check(options.files)
         else:
