@@ -29,11 +29,11 @@ def section_name(loader: CoreLoader) -> str:
 
 
 def measure_kernel(loader: CoreLoader) -> tuple[Section, dict[str, str]]:
-    """Of every rung's programs; and by program why this kernel refuses it, where it does."""
+    """Of the programs of every rung that the loader takes; and by program why this kernel refuses it, where it does."""
     section: Section = {}
     refusals: dict[str, str] = {}
-    rungs = [rung for capability in LADDERS for rung in capability.rungs]
-    for rung in [*rungs, *(ITERATORS if loader.name == "core" else ())]:
+    rungs = [*(rung for capability in LADDERS for rung in capability.rungs), *ITERATORS]
+    for rung in rungs if loader.name == "core" else [each for each in rungs if each.raw]:
         new = [each for each in _single_rungs(rung) if _key(each) not in section | refusals]
         try:
             section |= _verify(loader, rung) if new else {}
