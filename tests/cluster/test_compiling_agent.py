@@ -53,7 +53,7 @@ def test_the_nodes_status_says_so(release: Release) -> None:
     assert status["loader"] == {"name": "bcc", "reason": "asked for"}
     rungs = {each["name"]: (each["state"], each.get("rung")) for each in status["capabilities"]}
     assert {state for state, _ in rungs.values()} <= {"Full", "Degraded"}, status["capabilities"]
-    assert "fexit" not in {rung for _, rung in rungs.values()}
+    assert {str(rung).partition("_")[0] for _, rung in rungs.values()} == {"raw"}
     shown = release.cluster.kubectl("get", "noderecordingconfigs", NODE, "-o", "wide").stdout.splitlines()
     assert dict(zip(shown[0].split(), shown[1].split(), strict=True))["LOADER"] == "bcc"
 
