@@ -27,7 +27,7 @@ REQUIREMENTS = PROJECT / "requirements"
 """agent.txt is installed whole, of development.txt what runs the tests."""
 _RUNNER = re.compile(r"(iniconfig|packaging|pluggy|pygments|pytest)==.*")
 _SITE = Path(wheels.SITE)
-_DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "etc", "var/lib", "project")
+_DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "etc", "var/cache", "var/lib", "project")
 _MEGABYTES = 1536
 
 

@@ -103,18 +103,19 @@ def ask_doctor(loader: str) -> dict[str, Any]:
 
 def main() -> None:
     (loader,) = sys.argv[1:]
+    # first: what bcc compiles for it is there for all that come later
+    try:
+        measured = measure(loader)
+    except (AssertionError, ControlError) as error:
+        measured = {"failure": str(error)}
     doctor = ask_doctor(loader)
-    report = {
+    report = measured | {
         "release": os.uname().release,
         "machine": os.uname().machine,
         "cgroups": [str(each) for kind in ("cgroup", "cgroup2") for each in mount_points(kind)],
         "checks": doctor["checks"],
         "rungs": doctor["rungs"],
     }
-    try:
-        report |= measure(loader)
-    except (AssertionError, ControlError) as error:
-        report["failure"] = str(error)
     print(json.dumps(report))
 
 
