@@ -12,11 +12,12 @@ from pathlib import Path
 
 from fixtures.processes import read_resident
 from fixtures.record_ids import read_journal
-from fixtures.recordings import Recording
+from fixtures.recordings import Recording, mount_bpffs
 
 from podcorder_agent.interpreter.events import RecordingGap
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.loaders import HANDLERS_MAPS
+from podcorder_agent.recorder.pins import Pins
 from podcorder_agent.recorder.privileges import KEPT
 
 EXEC, EXIT, OPEN = 0, 3, 4
@@ -197,6 +198,27 @@ def test_missing_objects(tmp_path: Path) -> None:
     code, words = refuse(tmp_path / "journal", pins, "--objects", os.fspath(tmp_path))
     assert code == 16
     assert "containers.bpf.o is missing" in words
+    assert not pins.exists()
+
+
+def test_memory_that_is_not_allowed_is_named(tmp_path: Path) -> None:
+    """Kernels before 5.11 charge what BPF takes to the limit of locked memory; newer ones do not look at it."""
+    mount_bpffs()
+    pins = Path("/sys/fs/bpf/podcorder-test-memory")
+    command = ["prlimit", "--memlock=65536:65536", "setpriv", "--bounding-set=-sys_resource"]
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if release < (5, 11):
+        code, words = refuse(tmp_path / "journal", pins, preparation=command)
+        assert code == 15
+        assert "this kernel takes BPF's memory for locked memory, of which 64 KiB are allowed here" in words
+    else:
+        own = [*command, sys.executable, "-m", "podcorder_agent.recorder", "--journal", tmp_path, "--pins", pins]
+        recorder = subprocess.Popen([*map(str, own)], stdout=subprocess.PIPE, text=True)
+        assert recorder.stdout is not None
+        assert '"ready": true' in recorder.stdout.readline()
+        recorder.terminate()
+        recorder.wait(30)
+        Pins(pins).remove()
     assert not pins.exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from podcorder_agent.recorder.bcc.sources import SOURCES, find_mismatch, read_ho
 from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
 from podcorder_agent.recorder.ladders import RAW_OBJECTS, Capability, Rung
 from podcorder_agent.recorder.lockdown import is_locked_down
+from podcorder_agent.recorder.memory import charge_refusal
 from podcorder_agent.recorder.pins import Pins, remove_tree
 from podcorder_agent.recorder.preemption import preemption_refusal
 from podcorder_agent.recorder.privileges import are_known
@@ -132,7 +134,7 @@ class CoreLoader:
                 prepare(opened, set(), pins, ring_bytes, self.trace)
                 opened.load()
         except OSError as error:
-            reason = libbpf.explanation(str(error))
+            reason = _reason(error)
             if NO_BTF in reason:
                 raise BtfMissing("This kernel has no BTF: boot one built with CONFIG_DEBUG_INFO_BTF=y.") from None
             raise LoadRefused(f"The BPF maps cannot be made ({reason}): run `podcorder doctor`.") from None
@@ -149,7 +151,7 @@ class CoreLoader:
             remove_tree(links)
             remove_tree(programs)
             if isinstance(error, OSError):
-                raise RungRefused(libbpf.explanation(str(error))) from None
+                raise RungRefused(_reason(error)) from None
             raise
 
     def _attach(self, rung: Rung, pins: Pins, ring_bytes: int, links: Path, programs: Path) -> None:
@@ -178,9 +180,7 @@ class CoreLoader:
                 opened.load()
                 return next(opened.programs()).attach()
         except OSError as error:
-            raise LoadRefused(
-                f"The processes cannot be listed ({libbpf.explanation(str(error))}): run `podcorder doctor`."
-            ) from None
+            raise LoadRefused(f"The processes cannot be listed ({_reason(error)}): run `podcorder doctor`.") from None
 
     def try_rung(self, rung: Rung) -> None:
         try:
@@ -189,7 +189,7 @@ class CoreLoader:
                 for link in attached:
                     link.close()
         except OSError as error:
-            raise RungRefused(libbpf.explanation(str(error))) from None
+            raise RungRefused(_reason(error)) from None
 
     def verify(self, rung: Rung) -> dict[str, str]:
         programs = rung.programs.keys() | rung.handlers.values()
@@ -198,7 +198,7 @@ class CoreLoader:
                 prepare(opened, programs, None, TRIAL_RING_BYTES, self.trace)
                 statistics = opened.load_with_statistics()
         except OSError as error:
-            raise RungRefused(libbpf.explanation(str(error))) from None
+            raise RungRefused(_reason(error)) from None
         return {name: statistics[name] for name in programs}
 
     @contextmanager
@@ -232,6 +232,11 @@ class CoreLoader:
         if not self.needs_kernel_types:
             return path
         return BTF_PATH if BTF_PATH.exists() else None
+
+
+def _reason(error: OSError) -> str:
+    """The words that tell the most about a refusal."""
+    return (charge_refusal() if error.errno == errno.EPERM else "") or libbpf.explanation(str(error))
 
 
 def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int, trace: str = "") -> None:

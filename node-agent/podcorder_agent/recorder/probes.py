@@ -23,10 +23,16 @@ from podcorder_agent.recorder.errors import LockedDown, ObjectMissing, PinsBusy,
 from podcorder_agent.recorder.ladders import LADDERS
 from podcorder_agent.recorder.loaders import CoreLoader, RungRefused
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins
-from podcorder_agent.recorder.privileges import KEPT, are_known, drop_privileges, effective_capabilities
+from podcorder_agent.recorder.privileges import (
+    KEPT,
+    are_known,
+    drop_privileges,
+    effective_capabilities,
+    lift_memory_limit,
+)
 
 BPFFS = Path("/sys/fs/bpf")
-_OLDEST_KERNEL = (5, 12)
+_OLDEST_KERNEL = (5, 8)
 
 
 class Check(TypedDict):
@@ -95,7 +101,7 @@ def check_machine(*, needs_types: bool) -> list[Check]:
         library, library_remedy = "not usable", str(error)
     return [
         _check("privileges", effective_capabilities() & KEPT == KEPT, "CAP_BPF and CAP_PERFMON", privileged),
-        _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.12 or newer"),
+        _check("kernel", kernel >= _OLDEST_KERNEL, release, "boot Linux 5.8 or newer"),
         _check(
             "btf",
             not needs_types or BTF_PATH.exists(),
@@ -159,6 +165,7 @@ def try_ladders(loader: CoreLoader) -> list[Attempt]:
     child = os.fork()
     if not child:
         os.close(read_end)
+        lift_memory_limit()
         drop_privileges()
         with os.fdopen(write_end, "w") as pipe:
             json.dump(_try_all(loader), pipe)
