@@ -217,6 +217,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	kuid_t loginuid;	/* CONFIG_AUDIT */
 	unsigned int sessionid; /* CONFIG_AUDIT */
+	void *stack;
 };
 
 struct seq_file;

@@ -74,7 +74,7 @@ static __always_inline void submit_connect(struct connecting *begun, __s32 resul
 
 /*
  * Whether the current task is in connect(), at whose exit the error shows. Where
- * the kernel cannot tell (before 5.15) and within io_uring the answer is no.
+ * the kernel cannot tell (typed, before 5.15) and within io_uring the answer is no.
  */
 static __always_inline bool in_connect(void)
 {
@@ -83,9 +83,12 @@ static __always_inline bool in_connect(void)
 	struct pt_regs *regs;
 	enum call call;
 
-	if (!HAS_HELPER(task_pt_regs))
+	if (HAS_HELPER(task_pt_regs))
+		regs = (void *)bpf_task_pt_regs(task);
+	else if (HAS_STACK_REGS)
+		regs = regs_on_stack(task);
+	else
 		return false;
-	regs = (void *)bpf_task_pt_regs(task);
 	call = call_of(regs, compat);
 	return call == CALL_CONNECT ||
 	       (call == CALL_SOCKETCALL && syscall_argument(regs, 0, true) == SOCKETCALL_CONNECT);

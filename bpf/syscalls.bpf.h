@@ -45,6 +45,23 @@ static __always_inline struct pt_regs *current_regs(void)
 	return (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 }
 
+/*
+ * The same before 5.15, for kernels whose stacks have the usual size. Of another
+ * size what is found is no system call's.
+ */
+#ifdef RAW_TRACEPOINTS
+#define HAS_STACK_REGS 1
+#define THREAD_SIZE    16384
+
+static __always_inline struct pt_regs *regs_on_stack(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, stack) + THREAD_SIZE - bpf_core_type_size(struct pt_regs);
+}
+#else
+#define HAS_STACK_REGS	    0
+#define regs_on_stack(task) NULL
+#endif
+
 #if defined(__TARGET_ARCH_x86)
 
 static __always_inline enum call native_call(__u32 number)
