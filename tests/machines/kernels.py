@@ -64,6 +64,12 @@ class UnpackedKernel:
         (found,) = (path for place in ("boot", "usr/lib/modules") for path in self.root.glob(f"{place}/**/vmlinuz*"))
         return found
 
+    @property
+    def release(self) -> str:
+        """As uname tells it."""
+        (found,) = (path.name for path in self.root.glob("usr/lib/modules/*"))
+        return found
+
     def modules(self) -> dict[str, bytes]:
         """MODULES and what they depend on, by name, in the order of loading; raises CommandFailed."""
         files = {_name_of(path.name): path for path in self.root.glob("**/modules/*/kernel/**/*.ko*")}

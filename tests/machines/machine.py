@@ -71,17 +71,18 @@ class Machine:
                 _prepare_workloads(cache, kernel.architecture),
             )
 
-    def run(self, command: str, console: Path, seconds: float, words: str = "") -> Outcome:
+    def run(self, command: str, console: Path, seconds: float, words: str = "", *disks: Path) -> Outcome:
         """Boot, run a shell's command in /project as root, and power off. Raises MachineFailed.
 
-        `console` takes what the machine prints, the kernel gets `words` besides; its disk is as it was before.
+        `console` takes what the machine prints, the kernel gets `words` besides; its disk is as it was before. `disks`
+        are /dev/vdd and on, to be read.
         """
         with TemporaryDirectory(prefix="podcorder-machine-") as name:
             project, results = Path(name) / "project.tar", Path(name) / "results.tar"
             _write_project(project, command, self.workloads)
             with results.open("wb") as file:
                 file.truncate(_RESULTS_BYTES)
-            emulate = [*COMMANDS[self.architecture], *self._options(project, results, words)]
+            emulate = [*COMMANDS[self.architecture], *self._options(project, results, words, disks)]
             try:
                 with console.open("wb") as log:
                     subprocess.run(emulate, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=seconds)
@@ -91,12 +92,17 @@ class Machine:
                 raise MachineFailed(f"The machine did not end within {seconds:.0f} s: {_last_of(console)}") from None
             return _read_results(results, console)
 
-    def _options(self, project: Path, results: Path, words: str) -> list[str | Path]:
+    def _options(self, project: Path, results: Path, words: str, disks: Iterable[Path]) -> list[str | Path]:
         line = (
             f"console={CONSOLES[self.architecture]} quiet panic=-1 systemd.unit=machine.service systemd.show_status=no"
             f" systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all {words}"
         )
-        drives = (f"{self.disk},snapshot=on", f"{project},readonly=on", str(results))
+        drives = (
+            f"{self.disk},snapshot=on",
+            f"{project},readonly=on",
+            str(results),
+            *(f"{each},readonly=on" for each in disks),
+        )
         return [
             *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(_MEMORY_MEGABYTES)),
             *("-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot"),
