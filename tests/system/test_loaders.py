@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import re
+import select
 import shutil
 import socket
+import subprocess
 import sys
-from collections import Counter
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from fixtures.loader_comparisons import compared, covered, record_twice
 from fixtures.recordings import Recording, assert_law
 from fixtures.trace_readers import make_debug_build
 
-from podcorder_agent.classes import EVENT_CLASSES
-from podcorder_agent.interpreter.events import EVENTS, Event, FileOpen, ProcessExec
-from podcorder_agent.interpreter.subjects import own_attributes
+from podcorder_agent.interpreter.events import EVENTS, FileOpen, ProcessExec
 from podcorder_agent.journal import FrameKind, Reader
 from podcorder_agent.recorder.bcc.sources import SOURCES
 
 Record = Callable[..., Recording]
 
-PIDS = {"process.pid", "process.parent_pid", "podcorder.child.pid"}
-ANEW = {"podcorder.record.id", "podcorder.session.id"}
-DURATIONS = {"podcorder.process.duration_ns", "podcorder.session.duration_ns", "podcorder.network.latency_ns"}
-MEASURED = {*DURATIONS, "thread.id"}
-"""Of these only that they are there is compared."""
-CHOSEN_BY_THE_KERNEL = {
-    "podcorder.network.connect": {"network.local.port"},
-    "podcorder.network.datagram": {"network.local.port"},
-    "podcorder.network.accept": {"network.peer.port"},
-}
+SMALL_RING_BYTES = 64 * 1024
 SCRIPT = """#!/bin/sh
 cd "$1"
 "$2/execs" 3 /bin/true; "$2/execs" 2 /nonexistent/program
@@ -85,55 +77,10 @@ def talk(tmp_path: Path, workloads: Path) -> Callable[[Recording], None]:
     return run
 
 
-def record_with(record: Record, talk: Callable[[Recording], None], **how: Any) -> tuple[list[Event], dict[str, Any]]:
-    """The events of the workload, and the state of each capability."""
-    recording = record(**how)
-    talk(recording)  # from here on the caches are warm
-    recording.select()
-    talk(recording)
-    health = recording.client.health()
-    recording.stop()
-    events, counters = recording.interpret()
-    classes = {each.RECORD.name.lower(): each for each in EVENTS if each.RECORD is not None}
-    assert assert_law(events, counters, {name: classes[name] for name in EVENT_CLASSES}).total() == 0
-    return events, health["capabilities"]
-
-
-def covered(states: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """What each capability covers, whichever rung it took for that."""
-    return {name: (state["state"], state["reason"]) for name, state in states.items()}
-
-
-def compared(events: list[Event]) -> Counter[tuple[object, ...]]:
-    """Every field of every event, with processes numbered as they come."""
-    own = sorted(events, key=lambda event: event.time)
-    numbers: dict[object, str] = {}
-    for event in own:
-        if event.process is not None:
-            numbers.setdefault(event.process.tgid, f"process {len(numbers)}")
-    return Counter(_flattened(event, numbers) for event in own)
-
-
-def _flattened(event: Event, numbers: dict[object, str]) -> tuple[object, ...]:
-    attributes = own_attributes(event)
-    if event.process is not None:
-        attributes |= own_attributes(event.process) | own_attributes(event.process.session)
-    for name in ANEW | CHOSEN_BY_THE_KERNEL.get(event.NAME, set()):
-        attributes.pop(name, None)
-    for name, value in attributes.items():
-        if name in PIDS:
-            attributes[name] = numbers.get(value, value)
-        elif name in MEASURED:
-            attributes[name] = "measured"
-        elif isinstance(value, bytes):
-            attributes[name] = re.sub(rb"/proc/\d+", b"/proc/N", value)
-    return (event.NAME, *((name, repr(value)) for name, value in sorted(attributes.items())))
-
-
 def test_both_loaders_tell_the_same(record: Record, talk: Callable[[Recording], None]) -> None:
     """Programs, files and peers, failures, 32-bit calls and io_uring: no event, no field and no limit differs."""
-    by_objects, states = record_with(record, talk, loader="core")
-    by_bcc, bcc_states = record_with(record, talk, loader="bcc")
+    by_objects, states = record_twice(record(loader="core"), talk)
+    by_bcc, bcc_states = record_twice(record(loader="bcc"), talk)
     assert covered(bcc_states) == covered(states)
     told = {event.NAME for event in by_objects}
     assert told >= {each.NAME for each in EVENTS if each.RECORD is not None and each.RECORD.name != "CGROUP"}
@@ -145,8 +92,8 @@ def test_both_loaders_tell_the_same(record: Record, talk: Callable[[Recording], 
 def test_debug_build_tells_the_same(record: Record, talk: Callable[[Recording], None], loader: str) -> None:
     """Its log lines change neither what is recorded nor what the verifier lets through."""
     make_debug_build()
-    by_normal, states = record_with(record, talk, loader=loader)
-    by_debug, debug_states = record_with(record, talk, loader=loader, arguments=["--trace", "debug"])
+    by_normal, states = record_twice(record(loader=loader), talk)
+    by_debug, debug_states = record_twice(record(loader=loader, arguments=["--trace", "debug"]), talk)
     assert debug_states == states
     expected, found = compared(by_normal), compared(by_debug)
     assert sorted(expected - found) == sorted(found - expected)
@@ -154,12 +101,36 @@ def test_debug_build_tells_the_same(record: Record, talk: Callable[[Recording], 
 
 def test_raw_tracepoints_tell_the_same(record: Record, talk: Callable[[Recording], None], raw_objects: Path) -> None:
     """What is read by helpers alone is what programs of the kernel's types read: each rung covers as much."""
-    by_types, states = record_with(record, talk, loader="core")
-    by_helpers, raw_states = record_with(record, talk, loader="core", arguments=["--objects", str(raw_objects)])
+    by_types, states = record_twice(record(loader="core"), talk)
+    by_helpers, raw_states = record_twice(record(loader="core", arguments=["--objects", str(raw_objects)]), talk)
     assert covered(raw_states) == covered(states)
     assert {state["rung"].startswith("raw_tp") for state in raw_states.values()} == {True}
     expected, found = compared(by_types), compared(by_helpers)
     assert sorted(expected - found) == sorted(found - expected)
+
+
+def test_ring_is_drained_while_the_compiler_works(record: Record, tmp_path: Path, workloads: Path) -> None:
+    """A recorder that takes over, and compiles for many seconds, loses nothing of what the programs go on recording."""
+    sources = tmp_path / "sources"
+    shutil.copytree(SOURCES, sources)
+    recording = record(loader="bcc", ring_size=SMALL_RING_BYTES, arguments=["--sources", str(sources)])
+    recording.select(["exec"])
+    recording.recorder.kill()
+    recording.recorder.wait()
+    (sources / "kernel.h").write_text((sources / "kernel.h").read_text() + f"/* {uuid.uuid4()} */\n")
+    recording.recorder = recording.launch()
+    while not subprocess.run(["pgrep", "-P", str(recording.recorder.pid)], capture_output=True).stdout:
+        time.sleep(0.01)
+    for _ in range(8):
+        recording.cgroup.run(workloads / "execs", "100", "/bin/true")
+    assert recording.recorder.stdout is not None
+    assert not select.select([recording.recorder.stdout], [], [], 0)[0], "it had compiled before the test was done"
+    recording.await_ready()
+    recording.stop()
+    events, counters = recording.interpret()
+    assert assert_law(events, counters, {"exec": ProcessExec}).total() == 0
+    drained = sum(len(frame.payload) for frame in Reader(recording.journal).read() if frame.kind == FrameKind.RECORDS)
+    assert drained > 2 * SMALL_RING_BYTES
 
 
 def test_another_loader_takes_nothing_over(record: Record) -> None:

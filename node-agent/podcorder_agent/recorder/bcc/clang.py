@@ -31,17 +31,28 @@ def compile_text(text: str, functions: Iterable[str], flags: list[str], kernel: 
 
     `kernel`: the tree of kernel headers, from which bcc takes include/linux/kconfig.h and what its own headers include.
     """
-    for name in _OVERRIDES:
-        os.environ.pop(name, None)
-    os.environ[VARIABLE] = str(kernel)
     bcc = import_bcc()
-    with _printed() as output:
+    with _environment(kernel), _printed() as output:
         try:
             compiled = bcc.BPF(text=text, cflags=flags)
         except Exception:  # bcc raises nothing more exact, and prints why
             output.seek(0)
             raise SourceRefused(output.read().decode(errors="replace")) from None
-    return {name: compiled.dump_func(name) for name in functions}
+    return {name: compiled.dump_func(name.encode()) for name in functions}
+
+
+@contextmanager
+def _environment(kernel: Path) -> Iterator[None]:
+    """What bcc takes from there, for as long as it compiles."""
+    before = dict(os.environ)
+    for name in _OVERRIDES:
+        os.environ.pop(name, None)
+    os.environ[VARIABLE] = str(kernel)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

@@ -55,12 +55,17 @@ class HeaderTypes:
 
         VOID where the header does not say, empty where the argument is no pointer to a structure.
         """
-        declaration = re.compile(_PROTOTYPE.format(tracepoint))
-        for path in sorted((self._headers.source / _TRACEPOINTS).glob("*.h")):
-            found = declaration.search(path.read_text(errors="replace"))
-            if found:
-                return [_pointee(argument) for argument in found[1].split(",")]
-        return None
+        return find_pointees(self._headers.source / _TRACEPOINTS, tracepoint)
+
+
+def find_pointees(directory: Path, tracepoint: str) -> list[str] | None:
+    """As the headers of a directory declare it."""
+    declaration = re.compile(_PROTOTYPE.format(tracepoint))
+    for path in sorted(directory.glob("*.h")):
+        found = declaration.search(path.read_text(errors="replace"))
+        if found:
+            return [_pointee(argument) for argument in found[1].split(",")]
+    return None
 
 
 def _pointee(argument: str) -> str:
