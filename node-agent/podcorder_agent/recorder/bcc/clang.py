@@ -38,7 +38,10 @@ def compile_text(text: str, functions: Iterable[str], flags: list[str], kernel: 
         except Exception:  # bcc raises nothing more exact, and prints why
             output.seek(0)
             raise SourceRefused(output.read().decode(errors="replace")) from None
-    return {name: compiled.dump_func(name.encode()) for name in functions}
+    try:
+        return {name: compiled.dump_func(name.encode()) for name in functions}
+    finally:
+        compiled.cleanup()  # else it lives as long as the process, with all that LLVM made for it
 
 
 @contextmanager
