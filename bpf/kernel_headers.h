@@ -6,6 +6,27 @@
  * kernels were seen to have: on any other it counts as missing.
  */
 #include <linux/version.h>
+
+/*
+ * bcc's own list of BPF's types takes the place of the kernel's. Where it is
+ * the older one, linux/bpf.h asks for types that it lacks: asked again with
+ * this, it has them, as large as they are.
+ */
+#ifdef OLD_BCC
+struct bpf_rb_root {
+	__u64 opaque[2];
+};
+struct bpf_rb_node {
+	__u64 opaque[4];
+};
+struct bpf_refcount {
+	__u32 opaque[1];
+};
+struct bpf_wq {
+	__u64 opaque[2];
+};
+#endif
+
 #include <linux/binfmts.h>
 #include <linux/cgroup.h>
 #include <linux/cred.h>

@@ -72,7 +72,7 @@ def compile_objects(request: Request) -> dict[str, Compiled]:
     types: Described
     if request["headers"]:
         headers = Headers(*map(Path, request["headers"]))
-        types = HeaderTypes(headers, (sources / "kernel_headers.h").read_text(), list_fields(kernel), _HELPERS)
+        types = HeaderTypes(headers, (sources / "kernel_headers.h").read_text(), list_fields(kernel))
     else:
         types = KernelTypes()
     header = place_fields(kernel, types)

@@ -15,19 +15,20 @@ from podcorder_agent.recorder.errors import CompilationFailed
 _INSTRUCTION = struct.Struct("=BBhi")
 _QUESTIONS = "questions"
 _ERROR = re.compile(r"^([^\s:]+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+_OLD_BCC = "#define OLD_BCC\n"
+"""Asks kernel_headers.h for what older ones of bcc lack."""
+_HELPERS = "include/uapi/linux/bpf.h"
 _TRACEPOINTS = "include/trace/events"
 _PROTOTYPE = r"\b(?:TRACE_EVENT|DEFINE_EVENT|DECLARE_TRACE)\w*\(\s*(?:\w+,\s*)?{},\s*TP_PROTO\(([^;{{}}]*?)\),\s*TP_"
 _POINTER = re.compile(r"(?:const\s+)?(?:(?:struct|union)\s+(\w+)|(void))\s*\*\s*\w+")
-_EVERYTHING = ("-ferror-limit=0", "-Wno-everything")
+_EVERYTHING = ("-ferror-limit=0", "-Wno-everything", "-fms-extensions")
 
 
 class HeaderTypes:
     """Answers what KernelTypes does, for the structures of kernel.h."""
 
-    def __init__(
-        self, headers: Headers, includes: str, fields: Iterable[tuple[str, str]], helpers: Iterable[str]
-    ) -> None:
-        """`includes`: the text that includes the headers. `fields` and `helpers`: all that will be asked for.
+    def __init__(self, headers: Headers, includes: str, fields: Iterable[tuple[str, str]]) -> None:
+        """`includes`: the text that includes the headers. `fields`: all that will be asked for.
 
         Raises CompilationFailed.
         """
@@ -35,8 +36,10 @@ class HeaderTypes:
         fields = list(fields)
         questions = [f"__builtin_offsetof(struct {structure}, {field})" for structure, field in fields]
         questions += [f"sizeof(struct {structure})" for structure, _ in fields]
-        questions += [f"BPF_FUNC_{name}" for name in helpers]
-        self._answers = _ask(headers, includes, sorted(set(questions)))
+        try:
+            self._answers = _ask(headers, includes, sorted(set(questions)))
+        except CompilationFailed:
+            self._answers = _ask(headers, f"{_OLD_BCC}{includes}", sorted(set(questions)))
 
     def size_of(self, name: str) -> int | None:
         """Bytes of a structure; None: it is in no header."""
@@ -48,7 +51,10 @@ class HeaderTypes:
 
     def has_helper(self, name: str) -> bool:
         """Whether programs may call `bpf_NAME`."""
-        return f"BPF_FUNC_{name}" in self._answers
+        listed = (self._headers.source / _HELPERS).read_text(
+            errors="replace"
+        )  # bcc puts a list of its own in its place
+        return re.search(rf"\bFN\({name}[,)]", listed) is not None
 
     def pointees(self, tracepoint: str) -> list[str] | None:
         """For each argument of a raw tracepoint what structure it points to; None: no header declares it.
