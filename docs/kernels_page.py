@@ -55,7 +55,9 @@ def run_table(reports: dict[str, dict[str, Report]]) -> str:
     ]
     for name, loader, each in _rows(reports):
         denied = ", ".join(f"`{test.partition('::')[2]}`" for test in each["contradicted"]) or "none"
-        lines.append(f"| {name} | {each['release']} | `{loader}` | {each['date']} | {each['passed']} | {denied} |")
+        lines.append(
+            f"| {name} | {each['release']} | `{loader}` | {each['date']} | {sum(each['passed'].values())} | {denied} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ def write_run(kernel: Kernel, loader: str, run: KernelRun, date: str) -> None:
     """Keep what one run said."""
     report = run.report | {
         "date": date,
-        "passed": sum(run.passed.values()),
+        "passed": {str(path): count for path, count in sorted(run.passed.items())},
         "contradicted": run.contradicted,
         "failed": run.failed,
     }

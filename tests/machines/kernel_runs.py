@@ -52,6 +52,11 @@ TESTS = {
     ),
 }
 """With bcc every event is compared with the other loader's, field by field."""
+SHORT_TESTS = {
+    "core": (BPF_TESTS[0], "tests/system/test_evasions.py", "tests/system/test_law.py"),
+    "bcc": TESTS["bcc"][:1],
+}
+"""What `make test` has time for; the containers' besides, with one kernel."""
 LEFT_OUT = {
     "peer_and_port_decide": "the filters of files say as much of a kernel's prefix tries",
     "takes_over_without_a_gap": "half a million events are too many for an emulated machine",
@@ -72,10 +77,11 @@ python3 -m pytest --color=no -p no:cacheprovider --junit-xml=/results/tests.xml 
 """
 
 
-def tests_of(kernel: Kernel, loader: str) -> tuple[str, ...]:
+def choose_tests(kernel: Kernel, loader: str, *, short: bool) -> tuple[str, ...]:
     """What is run with it."""
+    chosen = SHORT_TESTS if short else TESTS
     more = MORE_CONTAINER_TESTS if (kernel.name, loader) == (MORE_CONTAINERS_WITH, "core") else ()
-    return (*TESTS[loader], *more)
+    return tuple(dict.fromkeys((*chosen[loader], *more, *(CONTAINER_TESTS if more else ()))))
 
 
 def left_out(kernel: Kernel) -> dict[str, str]:
@@ -100,14 +106,14 @@ class KernelRun:
     exit_code: int
 
 
-def run_kernel(kernel: Kernel, loader: str, console: Path) -> KernelRun:
+def run_kernel(kernel: Kernel, loader: str, tests: tuple[str, ...], console: Path) -> KernelRun:
     """Boot it and let it say; `console` takes what it prints. Raises CommandFailed, MachineFailed."""
     chosen = " and ".join(f"not {each}" for each in left_out(kernel))
-    command = _COMMAND.format(loader=loader, divisor=DIVISOR, chosen=chosen, tests=" ".join(tests_of(kernel, loader)))
+    command = _COMMAND.format(loader=loader, divisor=DIVISOR, chosen=chosen, tests=" ".join(tests))
     outcome = Machine.prepare(kernel).run(command, console, SECONDS)
     try:
-        report, verifier, tests = (outcome.files[each] for each in ("report.json", "verifier.json", "tests.xml"))
-        return _read(json.loads(report), json.loads(verifier), ElementTree.fromstring(tests), outcome.exit_code)
+        report, verifier, results = (outcome.files[each] for each in ("report.json", "verifier.json", "tests.xml"))
+        return _read(json.loads(report), json.loads(verifier), ElementTree.fromstring(results), outcome.exit_code)
     except (KeyError, ValueError, ElementTree.ParseError) as error:
         words = console.read_text(errors="replace")[-4000:]
         raise MachineFailed(f"{kernel.name} left no report of {loader} ({error}): {words}") from None

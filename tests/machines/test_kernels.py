@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from budget.table import compare_section, read_table
 from machines.figures import compare, read_figures, write_run
-from machines.kernel_runs import LOADERS, KernelRun, run_kernel, tests_of
+from machines.kernel_runs import LOADERS, KernelRun, choose_tests, run_kernel
 from machines.kernels import Kernel, find
 
-SHORT = "6.1 5.10"
-CHOSEN = [find(name) for name in os.environ.get("KERNELS", SHORT).split()]
+SHORT_KERNELS = "6.1 5.10"
+CHOSEN = [find(name) for name in os.environ.get("KERNELS", SHORT_KERNELS).split()]
+IS_SHORT = os.environ.get("KERNEL_TESTS", "short") == "short"
 EMULATED_AT_ONCE = 2
 """A machine's tests wait much of the time."""
 REMEDY = "if that is meant, run make test-kernels"
@@ -32,7 +33,13 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("consoles")
     with ThreadPoolExecutor(EMULATED_AT_ONCE) as pool:
         begun = {
-            (kernel, loader): pool.submit(run_kernel, kernel, loader, directory / f"{kernel.name}-{loader}")
+            (kernel, loader): pool.submit(
+                run_kernel,
+                kernel,
+                loader,
+                choose_tests(kernel, loader, short=IS_SHORT),
+                directory / f"{kernel.name}-{loader}",
+            )
             for kernel, loader in dict.fromkeys((each["kernel"], each["loader"]) for each in parameters)
         }
         try:
@@ -86,7 +93,7 @@ def test_capability_says_why_it_is_less(run: KernelRun) -> None:
 def test_everything_is_recorded(run: KernelRun, kernel: Kernel, loader: str) -> None:
     """Every test passes there, none is skipped; those of what a capability says that it does not see fail."""
     assert not run.failed
-    assert run.passed.keys() == {Path(each.partition("::")[0]) for each in tests_of(kernel, loader)}
+    assert run.passed.keys() == {Path(each.partition("::")[0]) for each in choose_tests(kernel, loader, short=IS_SHORT)}
     assert run.exit_code == 0
 
 
