@@ -62,8 +62,12 @@ LEFT_OUT = {
     "takes_over_without_a_gap": "half a million events are too many for an emulated machine",
 }
 """Tests by a part of their names, and why they are not run."""
-LEFT_OUT_OF: dict[str, dict[str, str]] = {"amd64": {}, "arm64": {"32_bit": "the programs of 32 bits are x86's"}}
-"""The same, of machines of one architecture."""
+NO_SILENT_CALLS = "io_uring has no calls without a completion before 5.17"
+LEFT_OUT_OF = {
+    "arm64": {"32_bit": "the programs of 32 bits are x86's"},
+    "5.10": {"silent_io_uring": NO_SILENT_CALLS, "without_completion": NO_SILENT_CALLS},
+}
+"""The same, of machines of one architecture or release."""
 DIVISOR = 50
 """By which the workloads of the law are smaller."""
 SECONDS = 1800
@@ -86,7 +90,7 @@ def choose_tests(kernel: Kernel, loader: str, *, short: bool) -> tuple[str, ...]
 
 def left_out(kernel: Kernel) -> dict[str, str]:
     """Tests by a part of their names, and why they are not run with it."""
-    return LEFT_OUT | LEFT_OUT_OF[kernel.architecture]
+    return LEFT_OUT | LEFT_OUT_OF.get(kernel.architecture, {}) | LEFT_OUT_OF.get(kernel.release, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from budget.table import compare_section, read_table
-from machines.figures import compare, read_figures, write_run
+from machines.figures import RUNS, compare, read_figures, write_run
 from machines.kernel_runs import LOADERS, KernelRun, choose_tests, run_kernel
 from machines.kernels import Kernel, find
 
@@ -26,11 +26,11 @@ Runs = dict[tuple[Kernel, str], "Future[KernelRun]"]
 
 
 @pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """Those that a test asks for, begun."""
+def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
+    """Those that a test asks for, begun. What each machine printed stays in build/kernels."""
+    RUNS.mkdir(parents=True, exist_ok=True)
     parameters = [each.callspec.params for each in request.session.items if isinstance(each, pytest.Function)
                   and each.path == Path(__file__)]  # fmt: skip
-    directory = tmp_path_factory.mktemp("consoles")
     with ThreadPoolExecutor(EMULATED_AT_ONCE) as pool:
         begun = {
             (kernel, loader): pool.submit(
@@ -38,7 +38,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 kernel,
                 loader,
                 choose_tests(kernel, loader, short=IS_SHORT),
-                directory / f"{kernel.name}-{loader}",
+                find_console(kernel, loader),
             )
             for kernel, loader in dict.fromkeys((each["kernel"], each["loader"]) for each in parameters)
         }
@@ -46,8 +46,11 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield begun
         finally:
             pool.shutdown(cancel_futures=True)
-    for path in sorted(directory.iterdir()):
-        print(f"== {path.name}\n{path.read_text(errors='replace')}")
+
+
+def find_console(kernel: Kernel, loader: str) -> Path:
+    """Of a machine."""
+    return RUNS / f"{kernel.name}-{loader}.console"
 
 
 @pytest.fixture(scope="module", params=LOADERS)
@@ -92,7 +95,9 @@ def test_capability_says_why_it_is_less(run: KernelRun) -> None:
 
 def test_everything_is_recorded(run: KernelRun, kernel: Kernel, loader: str) -> None:
     """Every test passes there, none is skipped; those of what a capability says that it does not see fail."""
-    assert not run.failed
+    if run.failed:
+        print(find_console(kernel, loader).read_text(errors="replace"))
+    assert run.failed == []
     assert run.passed.keys() == {Path(each.partition("::")[0]) for each in choose_tests(kernel, loader, short=IS_SHORT)}
     assert run.exit_code == 0
 
