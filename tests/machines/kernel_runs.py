@@ -77,7 +77,8 @@ export PODCORDER_TEST_LOADER={loader} PODCORDER_TEST_DIVISOR={divisor}
 python3 -m machines.inside.report {loader} >/results/report.json || exit
 python3 -m budget measure --loader {loader} >/results/verifier.json
 export PODCORDER_TEST_REPORT=/results/report.json
-python3 -m pytest --color=no -p no:cacheprovider --junit-xml=/results/tests.xml --durations=15 -k "{chosen}" {tests}
+python3 -m pytest --color=no -p no:cacheprovider --basetemp=/root/tests --junit-xml=/results/tests.xml --durations=15 \\
+    -k "{chosen}" {tests}
 """
 
 

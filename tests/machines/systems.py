@@ -67,6 +67,7 @@ def _add_settings(root: Path) -> None:
     etc = root / "etc"
     (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nmessagebus:x:100:100::/:/bin/false\n")
     (etc / "group").write_text("root:x:0:\nmessagebus:x:100:\n")
+    (etc / "shadow").write_text("root:*:::::::\n")
     (etc / "hostname").write_text("machine\n")
     (etc / "machine-id").write_text(f"{'0' * 31}1\n")
     local = root / "usr/local/bin"
