@@ -65,7 +65,11 @@ LEFT_OUT = {
 NO_SILENT_CALLS = "io_uring has no calls without a completion before 5.17"
 LEFT_OUT_OF = {
     "arm64": {"32_bit": "the programs of 32 bits are x86's"},
-    "5.10": {"silent_io_uring": NO_SILENT_CALLS, "without_completion": NO_SILENT_CALLS},
+    "5.10": {
+        "silent_io_uring": NO_SILENT_CALLS,
+        "without_completion": NO_SILENT_CALLS,
+        "accepts_are_recorded[multishot]": "io_uring accepts one connection at a time before 5.19",
+    },
     "6.12": {"accepts_are_recorded[direct]": "before 6.13 an accept into a ring's own slot is told without its peer"},
 }
 """The same, of machines of one architecture or release."""
