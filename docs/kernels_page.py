@@ -16,9 +16,10 @@ every rung of every [capability](bpf.md) with either [loader](loaders.md), and r
 lost fails the run.
 """
 COSTS = """\
-A recorder with everything attached. The machines are emulated, which takes ten to twenty times as long as real ones
-do: compare the rows with each other. "Ready" is when it answers, "attached" when every program is at work. The child
-is the one in which bcc compiles; it is gone afterwards.
+A recorder with everything attached. The machines are emulated, several at a time, which takes ten to forty times as
+long as a real one does: [loaders.md](loaders.md) has a real one's figures, and memory is the same there. "Ready" is
+when it answers, "attached" when every program is at work. The child is the one in which bcc compiles; it is gone
+afterwards.
 """
 LEGEND = """\
 **taken**: by the recorder, and all that the capability promises is covered. **less**: taken, but the note says what is
