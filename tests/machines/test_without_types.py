@@ -1,4 +1,4 @@
-"""On a kernel without BTF bcc records what is recorded with it, by the kernel's headers."""
+"""On a kernel without BTF bcc records the same, by the kernel's headers: a part of `make test-kernels`."""
 
 from __future__ import annotations
 
