@@ -93,7 +93,7 @@ test-cluster: setup cluster root ## Run the tests against a real Kubernetes (as 
 .PHONY: test-kernels
 test-kernels: setup root ## Run the tests on every kernel in virtual machines, or KERNELS='6.1 5.10' (as root)
 	@status=0; rm -rf build/kernels; \
-	KERNEL_TESTS=whole KERNELS="$${KERNELS:-$(ALL_KERNELS)}" $(BIN)/python -m pytest tests/machines $(PYTEST_ARGS) || status=$$?; \
+	KERNEL_TESTS="$${KERNEL_TESTS:-whole}" KERNELS="$${KERNELS:-$(ALL_KERNELS)}" $(BIN)/python -m pytest tests/machines $(PYTEST_ARGS) || status=$$?; \
 	PYTHONPATH=tests:deploy $(BIN)/python -m machines.figures; $(BIN)/python docs/generate.py; exit $$status
 
 .PHONY: test-mutations

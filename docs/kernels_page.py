@@ -12,8 +12,8 @@ LOADERS = ("core", "bcc")
 INTRODUCTION = """\
 `make test-kernels` boots each of these kernels in a [virtual machine](test-machines.md), has `podcorder doctor` try
 every rung of every [capability](bpf.md) with either [loader](loaders.md), and runs the tests that this page counts.
-`make test-kernels KERNELS='6.1 5.10'` takes some of them; `make test` takes these two. A rung or a capability that is
-lost fails the run.
+`make test-kernels KERNELS='6.1 5.10'` takes some of them; `make test` takes these two, and fewer tests, as
+`KERNEL_TESTS=short` does. A rung or a capability that is lost fails the run.
 """
 COSTS = """\
 A recorder with everything attached. The machines are emulated, several at a time, which takes ten to forty times as
