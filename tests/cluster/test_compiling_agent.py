@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster.control_plane import NODE
+from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures.charts import NAMESPACE
 from fixtures.images import compiling_agent_image
@@ -20,6 +23,10 @@ POLICY = {
     "metadata": {"name": "shells", "namespace": "shop"},
     "spec": {"events": {"commands": {}, "files": {}, "network": {}}},
 }
+DEBUG_BUILD = [
+    {"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}},
+    {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--trace=debug"},
+]
 RIGHTS = """
 import re
 print(*re.findall(r"(?:CapEff|CapBnd|NoNewPrivs|Seccomp):.(.+)", open("/proc/self/status").read()))
@@ -76,3 +83,21 @@ def ask(release: Release, script: str) -> str:
     """What a Python script prints in the recorder's container."""
     command = ("exec", "-n", NAMESPACE, "daemonset/podcorder-agent", "-c", "recorder", "--", "python3", "-c", script)
     return release.cluster.kubectl(*command).stdout.strip()
+
+
+def test_node_tells_why_something_is_not_recorded(release: Release, tmp_path: Path) -> None:
+    """As docs/debugging.md has it: a debug build on the node, read from a container that may do everything there."""
+    kubectl = release.cluster.kubectl
+    kubectl("patch", "daemonset", "-n", NAMESPACE, "podcorder-agent", "--type=json", "-p", json.dumps(DEBUG_BUILD))
+    agents = ("-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent")
+    kubectl("delete", "pod", *agents, f"--field-selector=spec.nodeName={NODE}")
+    kubectl("rollout", "status", "-n", NAMESPACE, "daemonset/podcorder-agent", "--timeout=90s", check=False)
+    wait_until(lambda: "debug build" in release.read_config()["status"]["loader"]["reason"], 60, "the debug build")
+    root = tmp_path / "root.json"
+    root.write_text(json.dumps({"securityContext": {"runAsUser": 0}}))
+    image = f"--image={compiling_agent_image().reference}"
+    words = (f"node/{NODE}", "--profile=sysadmin", f"--custom={root}", image, "--", "podcorder", "doctor", "--trace")
+    pod = re.search(r"node-debugger-\S+", kubectl("debug", *words).stdout)
+    assert pod is not None
+    wait_until(lambda: "not selected: class=" in kubectl("logs", pod[0], check=False).stdout, 60, "lines")
+    kubectl("delete", "pod", pod[0], "--now")
