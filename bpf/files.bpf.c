@@ -101,11 +101,31 @@ static __always_inline struct io_open *open_of(struct io_kiocb *request)
 	return (void *)request + bpf_core_field_offset(struct io_kiocb, cmd);
 }
 
+#ifndef LOADER_BCC
+/* From 7.0 on the pointer stands in a structure. bcc knows where, and asks for no types. */
+struct io_open___wrapped {
+	struct {
+		struct filename *__incomplete_filename;
+	} filename;
+} __attribute__((preserve_access_index));
+#endif
+
+static __always_inline struct filename *filename_of(struct io_open *open)
+{
+#ifndef LOADER_BCC
+	struct io_open___wrapped *wrapped = (void *)open;
+
+	if (bpf_core_field_exists(wrapped->filename.__incomplete_filename))
+		return BPF_CORE_READ(wrapped, filename.__incomplete_filename);
+#endif
+	return BPF_CORE_READ(open, filename);
+}
+
 /* The name as the caller holds it: by now the kernel's copy may be freed. */
 static __always_inline const void *name_of(struct io_open *open)
 {
 	if (HAS_FIELD(filename, uptr))
-		return BPF_CORE_READ(open, filename, uptr);
+		return BPF_CORE_READ(filename_of(open), uptr);
 	return NULL;
 }
 
@@ -159,7 +179,7 @@ int record_io_uring_silent_open(__u64 *ctx)
 	if (!select_current(&subject, CLASS_OPEN))
 		return 0;
 	open = open_of(request);
-	return record_open_asked(OPEN_SUBMITTED, &subject, BPF_CORE_READ(open, filename, name),
+	return record_open_asked(OPEN_SUBMITTED, &subject, BPF_CORE_READ(filename_of(open), name),
 				 BPF_CORE_READ(open, how.flags));
 }
 
