@@ -70,9 +70,7 @@ LEFT_OUT_OF = {
         "without_completion": NO_SILENT_CALLS,
         "accepts_are_recorded[multishot]": "io_uring accepts one connection at a time before 5.19",
     },
-    "sid": {
-        "io_uring_hides_neither": "7.2 keeps no pointer to the caller's name: a failed open of io_uring's has none"
-    },
+    "sid": {"io_uring_hides_neither": "7.2 forgets the caller's name: failed opens through io_uring lack it"},
     "6.12": {"accepts_are_recorded[direct]": "before 6.13 an accept into a ring's own slot is told without its peer"},
 }
 """The same, of machines of one architecture or release."""
