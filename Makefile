@@ -114,15 +114,15 @@ cluster: ## Build the Kubernetes commands for the tests, unless they are in the 
 
 .PHONY: cluster-up
 cluster-up: setup cluster ## Start a Kubernetes of one node, or NODES=0 without, and say how to reach it (as root)
-	@PYTHONPATH=tests $(BIN)/python -m cluster up build/cluster --nodes $(NODES)
+	@PYTHONPATH=tests:deploy $(BIN)/python -m cluster up build/cluster --nodes $(NODES)
 
 .PHONY: cluster-images
 cluster-images: setup collector ## Bring the images of the quick start to the node of cluster-up (as root)
-	@PYTHONPATH=tests $(BIN)/python -m cluster images build/cluster
+	@PYTHONPATH=tests:deploy $(BIN)/python -m cluster images build/cluster
 
 .PHONY: cluster-down
 cluster-down: ## End what cluster-up started
-	@[[ ! -e build/cluster ]] || PYTHONPATH=tests $(BIN)/python -m cluster down build/cluster
+	@[[ ! -e build/cluster ]] || PYTHONPATH=tests:deploy $(BIN)/python -m cluster down build/cluster
 
 .PHONY: images
 images: setup ## Make the container images and their SBOMs, or ARCHITECTURES='amd64 arm64'

@@ -16,6 +16,7 @@ from cluster.control_plane import API_SERVICE, NODE, ControlPlane
 from cluster.images import BUSYBOX
 from cluster.sandboxes import hierarchies, run, wait_until
 from cluster.whole_cluster import WholeCluster
+from fixtures.processes import with_modules
 
 REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -107,7 +108,7 @@ def test_a_cluster_ends_with_its_owner(tmp_path: Path) -> None:
     directory.mkdir()
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, directory],
-        cwd=Path(__file__).parent.parent,
+        env=with_modules(),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -126,9 +127,7 @@ def test_a_developers_cluster_stays_until_it_is_taken_down(tmp_path: Path) -> No
 
     def cluster(*words: str | Path) -> str:
         command = [sys.executable, "-m", "cluster", *words]
-        return subprocess.run(
-            command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
+        return subprocess.run(command, env=with_modules(), stdout=subprocess.PIPE, text=True, check=True).stdout
 
     said = cluster("up", directory, "--nodes", "0")
     assert cluster("up", directory, "--nodes", "0") == said

@@ -218,6 +218,7 @@ def test_what_get_shows(contract: ControlPlane) -> None:
         "appliedGeneration": 1,
         "agentVersion": "0.2.0",
         "kernelVersion": "6.18.1",
+        "loader": {"name": "core", "reason": "the kernel describes its types (BTF)"},
     }
     create(contract, {**wrap("NodeRecordingConfig", {"nodeName": "node-1"}, "node-1"), "status": config})
     create(contract, {**wrap("NodeRecordingConfig", {"nodeName": "node-2"}, "node-2"), "status": config})
@@ -244,7 +245,8 @@ def test_what_get_shows(contract: ControlPlane) -> None:
     assert show("csrp", "shown-everywhere", "-o", "wide") == [*policy, ("BEHIND", "2")]
     node = [("READY", "True"), ("GENERATION", "1"), ("APPLIED", "1"), ("AGENT", "0.2.0")]
     assert show("nrc", "node-1") == node
-    assert show("nrc", "node-1", "-o", "wide") == [*node, ("KERNEL", "6.18.1"), ("REASON", "Recording")]
+    wide = [("KERNEL", "6.18.1"), ("LOADER", "core"), ("REASON", "Recording")]
+    assert show("nrc", "node-1", "-o", "wide") == [*node, *wide]
     session = dict(show("rsess", "alice-1"))
     assert {name: session[name] for name in ("KIND", "USER", "POD", "CONTAINER", "NODE")} == {
         "KIND": "Exec", "USER": "alice", "POD": "web-0", "CONTAINER": "app", "NODE": "node-1",

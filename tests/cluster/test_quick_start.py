@@ -14,6 +14,7 @@ import pytest
 from cluster.control_plane import find_commands
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
+from fixtures.processes import with_modules
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("README.md", "docs/kubernetes.md")
@@ -29,7 +30,8 @@ def read_commands(page: str, mark: str) -> list[str]:
 @pytest.fixture(scope="module")
 def started(whole_cluster: WholeCluster) -> WholeCluster:
     """A new node with the images of `make cluster-images`, on which all but the last of the quick start was run."""
-    subprocess.run([sys.executable, "-m", "cluster", "images", whole_cluster.directory], cwd=ROOT / "tests", check=True)
+    bring = [sys.executable, "-m", "cluster", "images", whole_cluster.directory]
+    subprocess.run(bring, env=with_modules(), check=True)
     for command in read_commands(PAGES[0], "quick start")[:-1]:
         succeed(command, whole_cluster)
     return whole_cluster
