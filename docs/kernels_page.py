@@ -21,6 +21,10 @@ long as a real one does: [loaders.md](loaders.md) has a real one's figures, and 
 when it answers, "attached" when every program is at work. The child is the one in which bcc compiles; it is gone
 afterwards.
 """
+LEFT_OUT = """\
+Tests by a part of their names, with either loader. With `bcc` the comparison of every event with `core`'s stands for
+those of single events.
+"""
 LEGEND = """\
 **taken**: by the recorder, and all that the capability promises is covered. **less**: taken, but the note says what is
 not covered. *yes*: the kernel takes it, but a better one is there. no: refused, for the reason in the note. Empty: no
@@ -35,6 +39,7 @@ def kernels_page(note: str) -> str:
     reasons: dict[str, int] = {}
     parts = ["# Kernels\n", note, INTRODUCTION, "## What was run\n", run_table(reports), "## What it costs\n", COSTS]
     parts += [cost_table(reports)]
+    parts += ["## Not run\n", LEFT_OUT, left_out_table(reports)]
     for loader in LOADERS:
         own = {name: each[loader] for name, each in reports.items() if loader in each}
         if own:
@@ -59,6 +64,19 @@ def run_table(reports: dict[str, dict[str, Report]]) -> str:
         lines.append(
             f"| {name} | {each['release']} | `{loader}` | {each['date']} | {sum(each['passed'].values())} | {denied} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def left_out_table(reports: dict[str, dict[str, Report]]) -> str:
+    """Each reason once, with the kernels that it is about."""
+    kernels: dict[tuple[str, str], list[str]] = {}
+    for name, _, each in _rows(reports):
+        for left_out in each["left_out"].items():
+            if name not in kernels.setdefault(left_out, []):
+                kernels[left_out].append(name)
+    lines = ["| test | kernel | why |", "|---|---|---|"]
+    for (test, why), names in kernels.items():
+        lines.append(f"| `{test}` | {'all' if len(names) == len(reports) else ', '.join(names)} | {why} |")
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from budget.table import TABLE, merge_sections, read_table, render_table
-from machines.kernel_runs import LOADERS, KernelRun
+from machines.kernel_runs import LOADERS, KernelRun, left_out
 from machines.kernels import Kernel
 from machines.systems import PROJECT
 
@@ -22,6 +22,7 @@ def write_run(kernel: Kernel, loader: str, run: KernelRun, date: str) -> None:
         "date": date,
         "passed": {str(path): count for path, count in sorted(run.passed.items())},
         "contradicted": run.contradicted,
+        "left_out": left_out(kernel),
         "failed": run.failed,
     }
     RUNS.mkdir(parents=True, exist_ok=True)
