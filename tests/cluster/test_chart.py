@@ -13,6 +13,7 @@ import pytest
 import yaml
 from cluster.control_plane import ControlPlane
 from fixtures.charts import CHART, NAMESPACE, HelmFailed, find_pods, helm, package, render
+from fixtures.established_kinds import wait_for_kinds
 
 from podcorder_crds import API_VERSION
 
@@ -29,7 +30,7 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
     # A pod is taken, if only for a try, where its service account is.
     control_plane.add_service_account(NAMESPACE, "podcorder-test")
     control_plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(map(define, FOREIGN_KINDS)))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    wait_for_kinds(control_plane)
     return control_plane
 
 

@@ -13,6 +13,7 @@ import yaml
 from cluster.access import Refused
 from cluster.control_plane import ControlPlane
 from cluster.sandboxes import wait_until
+from fixtures.established_kinds import wait_for_kinds
 from fixtures.spec_strategies import almost_specs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,8 +51,7 @@ MODELS = {
 def contract(control_plane: ControlPlane) -> ControlPlane:
     """A control plane that knows the kinds."""
     control_plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    names = [f"crd/{kind.plural}.podcorder.dev" for kind in KINDS]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    wait_for_kinds(control_plane)
 
     def all_served() -> bool:
         served = control_plane.kubectl("api-resources", "--api-group=podcorder.dev", "-o", "name").stdout.split()
