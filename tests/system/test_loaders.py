@@ -150,12 +150,19 @@ def test_another_loader_takes_nothing_over(record: Record) -> None:
     assert "podcorder.process.exec" in {event.NAME for event in recording.interpret()[0]}
 
 
+def change_source(directory: Path, name: str, old: str, new: str) -> Path:
+    """A copy of the sources in which one file reads otherwise."""
+    sources = directory / "sources"
+    shutil.copytree(SOURCES, sources)
+    text = (sources / name).read_text()
+    assert old in text
+    (sources / name).write_text(text.replace(old, new))
+    return sources
+
+
 def test_sources_can_be_changed_on_the_node(record: Record, tmp_path: Path) -> None:
     """Programs are what the directory of sources says now, with nothing built anew."""
-    sources = tmp_path / "sources"
-    shutil.copytree(SOURCES, sources)
-    records = sources / "records.bpf.h"
-    records.write_text(records.read_text().replace("READ(task, cred, uid.val)", "4242"))
+    sources = change_source(tmp_path, "records.bpf.h", "READ(task, cred, uid.val)", "4242")
     recording = record(loader="bcc", arguments=["--sources", str(sources)])
     recording.select(["exec"])
     recording.cgroup.run("/bin/true")
@@ -165,10 +172,7 @@ def test_sources_can_be_changed_on_the_node(record: Record, tmp_path: Path) -> N
 
 def test_source_that_does_not_compile_is_a_failed_capability(record: Record, tmp_path: Path) -> None:
     """The reason is the compiler's; whatever compiles is recorded."""
-    sources = tmp_path / "sources"
-    shutil.copytree(SOURCES, sources)
-    files = sources / "files.bpf.c"
-    files.write_text(files.read_text().replace("read_open_how(__u64 how)", "read_open_how(gone how)"))
+    sources = change_source(tmp_path, "files.bpf.c", "read_open_how(__u64 how)", "read_open_how(gone how)")
     recording = record(loader="bcc", arguments=["--sources", str(sources)])
     recording.select(["exec", "open"])
     state = recording.client.health()["capabilities"]["files"]

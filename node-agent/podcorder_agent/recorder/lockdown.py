@@ -7,9 +7,9 @@ to know the helper; one before 5.13 may take the program and let the helper fail
 from __future__ import annotations
 
 import errno
-import struct
 
 from podcorder_agent.recorder.bcc.programs import RawTracepoint
+from podcorder_agent.recorder.instructions import INSTRUCTION
 
 _HELPER = 113
 """bpf_probe_read_kernel (include/uapi/linux/bpf.h)."""
@@ -18,7 +18,7 @@ _UNKNOWN = "unknown func"
 
 
 def _instruction(code: int, registers: int = 0, offset: int = 0, value: int = 0) -> bytes:
-    return struct.pack("=BBhi", code, registers, offset, value)
+    return INSTRUCTION.pack(code, registers, offset, value)
 
 
 _PROGRAM = b"".join(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import tempfile
 from pathlib import Path
 from typing import Protocol, TypedDict
@@ -23,10 +22,9 @@ from podcorder_agent.recorder.bcc.sources import (
     write_main,
     write_maps,
 )
+from podcorder_agent.recorder.instructions import INSTRUCTION
 
 _TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
-_INSTRUCTION = struct.Struct("=BBhi")
-"""`struct bpf_insn`: operation, registers, offset, number."""
 _HELPERS = ("task_pt_regs",)
 """Those that a source asks for by HAS_HELPER()."""
 
@@ -127,5 +125,5 @@ def _flags(sources: Path, types: Described) -> list[str]:
 def _find_missing(code: bytes, header: PlacedHeader) -> str:
     """A field that a program reads and this kernel does not have, or none."""
     return next(
-        (missing for *_, number in _INSTRUCTION.iter_unpack(code) if (missing := header.find_missing(number))), ""
+        (missing for *_, number in INSTRUCTION.iter_unpack(code) if (missing := header.find_missing(number))), ""
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from podcorder_agent.recorder.bcc.clang import SourceRefused, compile_text
 from podcorder_agent.recorder.bcc.headers import Headers
 from podcorder_agent.recorder.bcc.kernel_types import VOID
 from podcorder_agent.recorder.errors import CompilationFailed
+from podcorder_agent.recorder.instructions import INSTRUCTION
 
-_INSTRUCTION = struct.Struct("=BBhi")
 _QUESTIONS = "questions"
 _ERROR = re.compile(r"^([^\s:]+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 _OLD_BCC = "#define OLD_BCC\n"
@@ -107,4 +106,4 @@ def _compile(headers: Headers, includes: str, questions: list[str]) -> dict[str,
             reason = elsewhere[0] if elsewhere else "it does not say why"
             raise CompilationFailed(f"bcc cannot read the headers in {headers.built} ({reason})") from None
         return {line for _, line, _ in errors}
-    return {each: _INSTRUCTION.unpack_from(compiled[name])[3] for name, each in zip(names, questions, strict=True)}
+    return {each: INSTRUCTION.unpack_from(compiled[name])[3] for name, each in zip(names, questions, strict=True)}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.bcc.sources import LICENSE
+from podcorder_agent.recorder.instructions import INSTRUCTION
 
 _RAW_TRACEPOINT = 17
-_INSTRUCTION_BYTES = 8
 _LOG_BYTES = 16 * 1024 * 1024
 """Of what the verifier says; untouched pages cost nothing."""
 
@@ -72,7 +72,7 @@ class RawTracepoint:
             options = _LoadOptions(size=ctypes.sizeof(_LoadOptions), log_level=log_level, log_size=_LOG_BYTES)
             pages = ctypes.c_char.from_buffer(log)
             options.log_buffer = ctypes.addressof(pages)
-            count = len(instructions) // _INSTRUCTION_BYTES
+            count = len(instructions) // INSTRUCTION.size
             self.fd: int = libbpf.library().bpf_prog_load(
                 _RAW_TRACEPOINT, name.encode(), license.encode(), instructions, count, ctypes.byref(options)
             )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
-_INSTRUCTION = struct.Struct("=BBhi")
-"""`struct bpf_insn`: operation, registers, offset, number."""
+from podcorder_agent.recorder.instructions import INSTRUCTION
+
 _LOAD_64 = 0x18
 """Takes two instructions, of which the second has the upper half of the number."""
 _MAP = 1
@@ -18,8 +17,8 @@ def insert_maps(code: bytes, descriptors: Sequence[int]) -> bytes:
     changed = bytearray(code)
     at = 0
     while at < len(code):
-        operation, registers, offset, number = _INSTRUCTION.unpack_from(code, at)
+        operation, registers, offset, number = INSTRUCTION.unpack_from(code, at)
         if operation == _LOAD_64 and registers >> 4 == _MAP:
-            _INSTRUCTION.pack_into(changed, at, operation, registers, offset, descriptors[number])
-        at += _INSTRUCTION.size * (2 if operation == _LOAD_64 else 1)
+            INSTRUCTION.pack_into(changed, at, operation, registers, offset, descriptors[number])
+        at += INSTRUCTION.size * (2 if operation == _LOAD_64 else 1)
     return bytes(changed)
