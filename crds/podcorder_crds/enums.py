@@ -16,6 +16,7 @@ class SessionKind(StrEnum):
     PORT_FORWARD = "PortForward"
     HOST = "Host"
     COMMAND = "Command"
+    NODE_PROXY = "NodeProxy"
 
 
 class Mode(StrEnum):
@@ -83,6 +84,17 @@ class Origin(StrEnum):
     ANNOUNCED = "Announced"
     UNANNOUNCED = "Unannounced"
     HOST = "Host"
+
+
+class Source(StrEnum):
+    """Which request of the API server asked for a session."""
+
+    EXEC = "pods/exec"
+    ATTACH = "pods/attach"
+    PORT_FORWARD = "pods/portforward"
+    EPHEMERAL_CONTAINER = "pods/ephemeralcontainers"
+    POD = "pods"
+    NODE_PROXY = "nodes/proxy"
 
 
 class Target(StrEnum):

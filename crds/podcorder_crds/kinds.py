@@ -122,6 +122,7 @@ KINDS = (
             Column("Confidence", ".status.confidence"),
             Column("Origin", ".spec.origin", wide=True),
             Column("Exit", ".status.exitCode", "integer", wide=True),
+            Column("Complete", condition("Complete"), wide=True),
             Column("Session", ".status.sessionID", wide=True),
         ),
         selectable=(".spec.nodeName",),

@@ -19,8 +19,9 @@ GROUP = "podcorder.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-POLICY_SESSIONS = frozenset(SessionKind) - {SessionKind.COMMAND}
-"""What a policy may name: Command is what `podcorder record` begins, whatever a policy says."""
+POLICY_SESSIONS = frozenset(SessionKind) - {SessionKind.COMMAND, SessionKind.NODE_PROXY}
+"""What a policy may name: Command is what `podcorder record` begins, and NodeProxy what passes by all pods, whatever a
+policy says."""
 DEFAULT_SESSIONS = (SessionKind.EXEC, SessionKind.ATTACH, SessionKind.DEBUG, SessionKind.PORT_FORWARD)
 """All that people begin in pods."""
 

@@ -7,13 +7,22 @@ from typing import Annotated, ClassVar
 from pydantic import AwareDatetime, Field
 
 from podcorder_crds.conditions import Conditions
-from podcorder_crds.enums import Confidence, EventClass, Origin, SessionKind, Stdin, Target, Tty
+from podcorder_crds.enums import Confidence, EventClass, Mode, Origin, SessionKind, Source, Stdin, Target, Tty
 from podcorder_crds.models import Model
 from podcorder_crds.names import LabelName, ObjectName, Uid
 from podcorder_crds.rules import Keyed, Rule, Set, pattern
 
 Text = Annotated[str, Field(max_length=1024)]
 Total = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+
+
+class Extra(Model):
+    """What an authenticator tells of a user beyond name, uid and groups."""
+
+    key: Annotated[str, Field(min_length=1, max_length=512)]
+    """What it is about, such as authentication.kubernetes.io/credential-id."""
+    values: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+    """What it says of it."""
 
 
 class User(Model):
@@ -25,6 +34,8 @@ class User(Model):
     """What tells users apart who had the same name at different times, where the authenticator gives one."""
     groups: Annotated[tuple[Text, ...], Field(max_length=256)] = ()
     """The groups that the user was in."""
+    extra: Annotated[tuple[Extra, ...], Field(max_length=64), Keyed("key")] = ()
+    """What else the authenticator told."""
 
 
 class Request(Model):
@@ -34,6 +45,8 @@ class Request(Model):
     """The id of the admission request."""
     time: AwareDatetime
     """When it was asked for."""
+    source: Source
+    """What the API server was asked for: a subresource of a pod, a pod that looks into a node, or a kubelet."""
     command: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=256)] = ()
     """The command and its arguments, with passwords, tokens and keys taken out."""
     command_digest: (
@@ -50,6 +63,10 @@ class Request(Model):
     """Whether standard input was asked for."""
     tty: Tty | None = None
     """Whether a terminal was asked for."""
+    ports: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=65535)], ...], Field(max_length=64)] = ()
+    """The ports of the pod that were to be forwarded, where the request names them."""
+    path: Text | None = None
+    """The path of the kubelet that was asked for through the API server, for NodeProxy."""
 
 
 class Pod(Model):
@@ -59,6 +76,9 @@ class Pod(Model):
     """The pod's name."""
     uid: Uid
     """The pod's uid: another pod of the same name has another one."""
+
+
+_WITHOUT_POD = (SessionKind.HOST, SessionKind.COMMAND, SessionKind.NODE_PROXY)
 
 
 class RecordedSessionSpec(Model):
@@ -81,8 +101,8 @@ class RecordedSessionSpec(Model):
             "sessions of kind Host have the origin Host, and no others do: make kind and origin agree",
         ),
         Rule(
-            "self.kind in ['Host', 'Command'] || has(self.pod)",
-            lambda self: self.kind in (SessionKind.HOST, SessionKind.COMMAND) or self.pod is not None,
+            "self.kind in ['Host', 'Command', 'NodeProxy'] || has(self.pod)",
+            lambda self: self.kind in _WITHOUT_POD or self.pod is not None,
             "the session takes place in a pod: give pod with its name and uid",
         ),
         Rule(
@@ -95,7 +115,8 @@ class RecordedSessionSpec(Model):
     kind: SessionKind
     """What began the session. Container: the container's own start. Exec: kubectl exec and cp. Attach: kubectl attach.
     Debug: kubectl debug. Probe: exec probes and lifecycle hooks. PortForward: kubectl port-forward. Host: a login on
-    the node. Command: podcorder record."""
+    the node. Command: podcorder record. NodeProxy: a request to a kubelet through the API server, which can begin
+    sessions past all that asks for a pod."""
     origin: Origin
     """How the session became known. Announced: the API server asked before it allowed it. Unannounced: the node's agent
     saw it begin, and nobody had asked. Host: it is a login on the node."""
@@ -109,6 +130,8 @@ class RecordedSessionSpec(Model):
     """The pod that the session takes place in. Absent for sessions on the node itself."""
     container: LabelName | None = None
     """The container that the session takes place in, for Debug the ephemeral one. PortForward has none."""
+    mode: Mode | None = None
+    """The mode of the policies that selected the session when it was asked for."""
     target: Target | None = None
     """What a Debug session looks into: the Pod it was added to, or the Node."""
 
@@ -135,6 +158,15 @@ class Gap(Model):
     """Until when events were lost."""
 
 
+class RootProcess(Model):
+    """The first process of a session."""
+
+    pid: Annotated[int, Field(strict=True, ge=1, le=2**22)]
+    """Its process id on the node."""
+    executable: Text | None = None
+    """The resolved path of what it executed first, where that is known."""
+
+
 class RecordedSessionStatus(Model):
     """What was recorded of the session. The node's agent writes it."""
 
@@ -152,6 +184,8 @@ class RecordedSessionStatus(Model):
     """When the session began."""
     end_time: AwareDatetime | None = None
     """When the session's last process had gone."""
+    root_process: RootProcess | None = None
+    """The session's first process."""
     exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] | None = None
     """What the session's first process returned, or 128 + n where signal n ended it."""
     counts: Annotated[tuple[EventCount, ...], Field(max_length=len(EventClass)), Keyed("class")] = ()
@@ -169,4 +203,6 @@ class RecordedSessionStatus(Model):
     """Why the recording does not hold the whole session, each as one word in camel case, such as OlderThanAgent. Empty:
     it does, but for the gaps."""
     conditions: Conditions = ()
-    """Recorded: the node's agent has found the session and records it."""
+    """Started: the node's agent has seen the session begin; False with the reason NeverStarted where it did not come.
+    Ended: its last process has gone; Unknown where nobody can tell. Complete: it has ended, and nothing of it was
+    lost."""

@@ -91,7 +91,7 @@ def unannounced(node: str) -> dict[str, Any]:
 
 
 def announced(node: str) -> dict[str, Any]:
-    request = {"id": "7c1e9d6e-0002-4f0a-9d2c-000000000002", "time": "2026-11-22T12:00:00Z"}
+    request = {"id": "7c1e9d6e-0002-4f0a-9d2c-000000000002", "time": "2026-11-22T12:00:00Z", "source": "pods/exec"}
     return unannounced(node) | {"origin": "Announced", "user": {"username": "alice"}, "request": request}
 
 
