@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-_NO_TEXT = {code: "\N{REPLACEMENT CHARACTER}" for code in range(0xDC80, 0xDD00)}
+_NO_TEXT = dict.fromkeys(range(0xDC80, 0xDD00), "\N{REPLACEMENT CHARACTER}")
 """What the API server's JSON writes for each byte that is part of no character."""
 
 
