@@ -1,6 +1,6 @@
 """The contract: the kinds of podcorder.dev/v1alpha1 as pydantic models, and nothing else."""
 
-from podcorder_crds.capabilities import Capability, capabilities_of
+from podcorder_crds.capabilities import Capability, capabilities_of, classes_of
 from podcorder_crds.conditions import Condition
 from podcorder_crds.enums import (
     Access,
@@ -10,6 +10,7 @@ from podcorder_crds.enums import (
     Direction,
     EventClass,
     Loader,
+    LosslessReason,
     Mode,
     Operator,
     Origin,
@@ -75,6 +76,7 @@ __all__ = [
     "LabelSelectorRequirement",
     "Loader",
     "LoaderReport",
+    "LosslessReason",
     "Mode",
     "NetworkEvents",
     "NodeCounts",
@@ -106,4 +108,5 @@ __all__ = [
     "Target",
     "Tty",
     "capabilities_of",
+    "classes_of",
 ]

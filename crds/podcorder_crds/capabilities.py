@@ -1,10 +1,10 @@
-"""Capabilities of a node: which there are, and which of them a policy needs."""
+"""What a policy needs: capabilities of a node, of which there are these, and classes of events."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from podcorder_crds.enums import Direction, Outcome
+from podcorder_crds.enums import Direction, EventClass, Outcome
 from podcorder_crds.events import EventSelection
 
 
@@ -40,4 +40,25 @@ def capabilities_of(events: EventSelection) -> frozenset[Capability]:
             needed.add(Capability.NETWORK_UDP)
         if Direction.INBOUND in events.network.directions:
             needed.add(Capability.NETWORK_ACCEPT)
+    return frozenset(needed)
+
+
+def classes_of(events: EventSelection) -> frozenset[EventClass]:
+    """The classes of records that these events are made of; what begins and ends sessions is always among them."""
+    needed = {EventClass.EXEC, EventClass.EXIT}
+    if events.commands is not None:
+        if Outcome.SUCCEEDED in events.commands.outcomes:
+            needed.add(EventClass.FORK)
+        if Outcome.FAILED in events.commands.outcomes:
+            needed.add(EventClass.EXEC_FAILED)
+    if events.files is not None:
+        if Outcome.SUCCEEDED in events.files.outcomes:
+            needed.add(EventClass.OPEN)
+        if Outcome.FAILED in events.files.outcomes:
+            needed.add(EventClass.OPEN_FAILED)
+    if events.network is not None:
+        if Direction.OUTBOUND in events.network.directions:
+            needed |= {EventClass.CONNECT, EventClass.DATAGRAM}
+        if Direction.INBOUND in events.network.directions:
+            needed |= {EventClass.ACCEPT, EventClass.LISTEN}
     return frozenset(needed)

@@ -160,3 +160,11 @@ class Programs(StrEnum):
 
     LOADED = "Loaded"
     UNLOADED = "Unloaded"
+
+
+class LosslessReason(StrEnum):
+    """Why a node's condition Lossless is what it is."""
+
+    RECORDING = "Recording"
+    JOURNAL_FULL = "JournalFull"
+    LOSING_EVENTS = "LosingEvents"

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from podcorder_crds.capabilities import Capability
 from podcorder_crds.conditions import Conditions
-from podcorder_crds.enums import CapabilityState, Loader, PolicyKind, Programs
+from podcorder_crds.enums import CapabilityState, EventClass, Loader, PolicyKind, Programs
 from podcorder_crds.models import Model
 from podcorder_crds.names import Generation, LabelName, ObjectName
 from podcorder_crds.policies import RecordingSpec
-from podcorder_crds.rules import Keyed, Opaque, Plain
+from podcorder_crds.rules import Keyed, Opaque, Plain, Set
 
 MAX_CONFIG_BYTES = 256 * 1024
 """How large a config's spec may be as canonical JSON; the operator leaves out what does not fit."""
@@ -87,8 +87,12 @@ class NodeRecordingConfigStatus(Model):
     """What the node can record, and how well."""
     loader: LoaderReport | None = None
     """What brings Podcorder's programs into the node's kernel; absent until the recorder has said so."""
+    losing_classes: Set[EventClass] = Field(default=(), max_length=len(EventClass))
+    """The classes of events that are being lost on the node, where Lossless is False with the reason LosingEvents."""
     conditions: Conditions = ()
-    """Ready: the agent runs and records what the config asks for."""
+    """Ready: the agent runs and records what the config asks for. Lossless: what is recorded is kept; False with the
+    reason JournalFull where nothing can be written to the journal, or LosingEvents, and losingClasses says of which
+    classes; True with the reason Recording."""
     agent_version: Annotated[str, Field(max_length=64)] | None = None
     """The version of Podcorder that runs on the node."""
     kernel_version: Annotated[str, Field(max_length=128)] | None = None

@@ -7,7 +7,14 @@ import pytest
 from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.policies import Policy, compile_settings
 from podcorder_agent.recorder.ladders import LADDERS
-from podcorder_crds import Capability, EventClass, EventSelection, SessionRecordingPolicySpec, capabilities_of
+from podcorder_crds import (
+    Capability,
+    EventClass,
+    EventSelection,
+    SessionRecordingPolicySpec,
+    capabilities_of,
+    classes_of,
+)
 
 
 def test_names_are_the_agents_in_camel_case() -> None:
@@ -17,7 +24,7 @@ def test_names_are_the_agents_in_camel_case() -> None:
     assert {each.name.lower() for each in EventClass} == set(EVENT_CLASSES)
 
 
-@pytest.mark.parametrize(
+selections = pytest.mark.parametrize(
     "events",
     [
         {"commands": {}},
@@ -31,9 +38,22 @@ def test_names_are_the_agents_in_camel_case() -> None:
         {"commands": {}, "files": {}, "network": {}},
     ],
 )
+
+
+@selections
 def test_what_a_policy_needs_is_what_the_agent_attaches(events: dict[str, Any]) -> None:
     """A policy needs just those capabilities that the recorder attaches for it, what is on demand aside."""
     spec = SessionRecordingPolicySpec.model_validate({"events": events})
     wanted = set(compile_settings(Policy("p", spec))["events"])
     attached = {each.name for each in LADDERS if each.serves(wanted)}
     assert {each.agent_name for each in capabilities_of(EventSelection.model_validate(events))} == attached
+
+
+@selections
+def test_the_classes_of_a_policy_are_those_that_the_agent_selects(events: dict[str, Any]) -> None:
+    """A policy's events are made of just those classes that the recorder takes for it; sessions begin with Exec."""
+    wanted = {
+        "exec",
+        *compile_settings(Policy("p", SessionRecordingPolicySpec.model_validate({"events": events})))["events"],
+    }
+    assert {each.name.lower() for each in classes_of(EventSelection.model_validate(events))} == wanted
