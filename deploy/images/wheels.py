@@ -24,7 +24,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBC_MINOR = 36
 """Debian 12 has glibc 2.36."""
 _OLDEST_GLIBC_MINOR = 17
-_SOURCES = ("LICENSE", "README.md", "pyproject.toml", "crds", "node-agent", "operator")
+_SOURCES = ("LICENSE", "README.md", "pyproject.toml", "crds", "node-agent", "operator", "redaction")
 _OBJECTS = "podcorder_agent/recorder/objects/{}/"
 
 

@@ -25,7 +25,7 @@ KERNEL_RECIPE = (*ARCHIVES, HERE / "kernels.py", HERE / "initramfs.py", initramf
 DISK_RECIPE = (*ARCHIVES, HERE / "systems.py", *sorted(systems.REQUIREMENTS.glob("*.txt")))
 WORKLOADS_RECIPE = (HERE / "workloads.py", *workloads.FILES)
 """A change of one of these files makes the kernels, the disks, or the workloads anew."""
-SOURCES = ("crds", "node-agent", "tests", "pyproject.toml")
+SOURCES = ("crds", "node-agent", "redaction", "tests", "pyproject.toml")
 """Of the project, what a machine gets."""
 COMMANDS = {
     "amd64": ("qemu-system-x86_64", "-cpu", "max"),

@@ -3,6 +3,6 @@
 from podcorder_agent.interpreter.containers import Recognised, recognise
 from podcorder_agent.interpreter.events import Event
 from podcorder_agent.interpreter.interpreter import Interpreter
-from podcorder_agent.interpreter.redaction import Redaction
+from podcorder_redaction import Redaction
 
 __all__ = ["Event", "Interpreter", "Recognised", "Redaction", "recognise"]

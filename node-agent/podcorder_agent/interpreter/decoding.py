@@ -35,7 +35,6 @@ from podcorder_agent.interpreter.records import (
     ExecFlag,
     RecordFlag,
 )
-from podcorder_agent.interpreter.redaction import Redaction
 from podcorder_agent.interpreter.sessions import Cause, Sessions
 from podcorder_agent.interpreter.subjects import Process, SessionKind
 from podcorder_agent.interpreter.vocabulary import (
@@ -50,6 +49,7 @@ from podcorder_agent.interpreter.vocabulary import (
     name_origin,
     trim_comm,
 )
+from podcorder_redaction import Redaction
 
 Fields = tuple[Any, ...]
 Common = tuple[str, int, Process, int | None, int, int, bytes, list[str] | None]

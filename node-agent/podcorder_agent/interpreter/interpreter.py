@@ -28,7 +28,6 @@ from podcorder_agent.interpreter.records import (
     RecordFlag,
     inspect_damage,
 )
-from podcorder_agent.interpreter.redaction import Redaction
 from podcorder_agent.interpreter.reports import (
     end_container,
     report_capabilities,
@@ -46,6 +45,7 @@ from podcorder_agent.interpreter.sieves import Sieve
 from podcorder_agent.interpreter.slots import Slot
 from podcorder_agent.interpreter.subjects import SessionKind
 from podcorder_agent.journal.frames import Frame, FrameKind, Position
+from podcorder_redaction import Redaction
 
 MOST_GENERATIONS = 4
 """Load generations whose record ids are remembered."""

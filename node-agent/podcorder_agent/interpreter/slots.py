@@ -14,8 +14,8 @@ from typing import Any
 from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, RecordClass
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
-from podcorder_agent.interpreter.redaction import Redaction
 from podcorder_agent.interpreter.subjects import SessionKind
+from podcorder_redaction import Redaction
 
 Verdicts = tuple[bool | None, ...]
 """By class: whether all is wanted, nothing, or what `Slot.admits` says."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from podcorder_agent.interpreter.patterns import Pattern
 from podcorder_crds import RecordingSpec
+from podcorder_redaction import Pattern
 
 Location = tuple[str | int, ...]
 

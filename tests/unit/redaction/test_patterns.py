@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podcorder_agent.interpreter import Redaction
-from podcorder_agent.interpreter.patterns import Pattern, Work
 from podcorder_crds import RedactionRule
+from podcorder_redaction import Redaction
+from podcorder_redaction.patterns import Pattern, Work
 
 _letters = st.sampled_from("abk0-=: ")
 _classes = st.sampled_from(("[a-k]", "[^ab]", r"[\w-]", "[0-9=]", r"\w", r"\W", r"\d", r"\D", r"\S", ".", r"\x61"))

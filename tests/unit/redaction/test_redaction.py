@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from podcorder_agent.interpreter import Redaction
-from podcorder_agent.interpreter.patterns import MOST_PATTERNS
+from podcorder_redaction import Redaction
+from podcorder_redaction.patterns import MOST_PATTERNS
 
 
 def redact(*arguments: bytes, redaction: Redaction | None = None) -> tuple[list[bytes], int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from podcorder_agent.interpreter.patterns import MOST_PATTERNS, Pattern, TooMuchWork, Work
+from podcorder_redaction.patterns import MOST_PATTERNS, Pattern, TooMuchWork, Work
 
 REPLACEMENT = b"[redacted]"
 
