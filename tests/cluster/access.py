@@ -71,12 +71,20 @@ class Access:
         return [str(self._kubectl), f"--kubeconfig={self.kubeconfig(user)}", cache, *arguments]
 
     def request(
-        self, method: str, path: str, body: object = None, *, user: str = "admin", token: str = "", content: str = JSON
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        user: str = "admin",
+        token: str = "",
+        content: str = JSON,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """One request for the JSON at this path, as a user or with a token; raises Refused and OSError."""
-        headers = {"Authorization": f"Bearer {token or self.tokens[user]}", "Content-Type": content}
+        known = {"Authorization": f"Bearer {token or self.tokens[user]}", "Content-Type": content}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        request = urllib.request.Request(self.url + path, data, known | dict(headers or {}), method=method)
         try:
             with urllib.request.urlopen(request, timeout=30, context=self._tls) as response:
                 found: dict[str, Any] = json.load(response)
