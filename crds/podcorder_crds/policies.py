@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -43,6 +44,12 @@ class ContainerFilter(Model):
     """Names of the containers to record, with * and ? as wildcards; empty means all."""
     exclude: Set[ContainerPattern] = Field(default=(), max_length=64)
     """Names of the containers not to record, even where they are included."""
+
+    def selects(self, name: str) -> bool:
+        """Whether a container of this name is to be recorded."""
+        if any(fnmatch.fnmatchcase(name, each) for each in self.exclude):
+            return False
+        return not self.include or any(fnmatch.fnmatchcase(name, each) for each in self.include)
 
 
 class RateLimits(Model):

@@ -25,6 +25,9 @@ from podcorder_operator.handlers import make_kopf_settings, make_registry
 from podcorder_operator.logs import configure_logs
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.probes import Probes
+from podcorder_operator.sessions.announcer import DEADLINE, Announcer
+from podcorder_operator.sessions.certificates import read_certificate
+from podcorder_operator.sessions.endpoint import Endpoint
 from podcorder_operator.settings import Settings
 from podcorder_operator.unloading import Outcome, unload
 from podcorder_operator.verification import Verification, wait_verified
@@ -63,6 +66,25 @@ _LEASE_TIMEOUT = 2.0
 )
 @click.option("--webhook-key", type=click.Path(path_type=Path), show_envvar=True, help="PEM file of its key.")
 @click.option(
+    "--sessions-port",
+    type=click.IntRange(1, 65535),
+    default=Settings.sessions_port,
+    show_envvar=True,
+    help="Port that the API server asks at before a session begins.",
+)
+@click.option(
+    "--digest-key",
+    type=click.Path(path_type=Path),
+    show_envvar=True,
+    help="File with the key of the commands' digests, 32 bytes; without one no session is announced.",
+)
+@click.option(
+    "--sessions-token",
+    type=click.Path(path_type=Path),
+    show_envvar=True,
+    help="File with the secret last word of the path that the API server asks at.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default=Settings.log_level,
@@ -78,13 +100,25 @@ def main(
     webhook_port: int,
     webhook_certificate: Path | None,
     webhook_key: Path | None,
+    sessions_port: int,
+    digest_key: Path | None,
+    sessions_token: Path | None,
     log_level: str,
 ) -> None:
     """Turn recording policies into one config for each node. Reaches the API server by KUBECONFIG or as a pod."""
     configure_logs(log_level)
     with _explaining():
         context.obj = Settings(
-            namespace, lease_name, probe_port, webhook_port, webhook_certificate, webhook_key, log_level
+            namespace,
+            lease_name,
+            probe_port,
+            webhook_port,
+            webhook_certificate,
+            webhook_key,
+            sessions_port,
+            digest_key,
+            sessions_token,
+            log_level,
         )
         if context.invoked_subcommand is None:
             asyncio.run(operate(context.obj))
@@ -139,13 +173,38 @@ async def operate(settings: Settings) -> None:
     configuration = await load_configuration(os.environ)
     async with _connected(settings, configuration, metrics) as (api, election):
         controller = Controller(api, election, metrics)
-        async with Probes(
-            settings.probe_port,
-            metrics,
-            check_health=controller.check_health,
-            check_readiness=controller.check_readiness,
+        async with (
+            Probes(
+                settings.probe_port,
+                metrics,
+                check_health=controller.check_health,
+                check_readiness=controller.check_readiness,
+            ),
+            _announcing(settings, configuration, controller, metrics),
         ):
             await _run_in_kopf(settings, configuration, controller)
+
+
+@asynccontextmanager
+async def _announcing(
+    settings: Settings, configuration: Configuration, controller: Controller, metrics: Metrics
+) -> AsyncIterator[None]:
+    """Answers reviews of requests that begin sessions, where it is set up to. Raises OperatorError."""
+    certificate, key = settings.webhook_certificate, settings.webhook_key
+    if settings.digest_key is None or certificate is None or key is None:
+        yield
+        return
+    async with Api(configuration, metrics, connections=64, timeout=DEADLINE) as api:
+        announcer = Announcer(controller.world, api, settings.namespace, settings.read_digest_key())
+        async with Endpoint(
+            settings.sessions_port,
+            read_certificate(certificate, key),
+            settings.read_sessions_token(),
+            announcer,
+            metrics,
+            lambda: controller.world.synced,
+        ):
+            yield
 
 
 async def _unload(settings: Settings) -> Outcome:

@@ -25,10 +25,10 @@ class Controller:
 
     def __init__(self, api: Api, election: Election, metrics: Metrics) -> None:
         self._election = election
-        self._world = World()
-        self._streams = [Stream(api, resource, self._world, metrics) for resource in WATCHED]
-        self._configs = ConfigWriter(self._world, api, metrics)
-        self._statuses = StatusWriter(self._world, api, metrics)
+        self.world = World()
+        self._streams = [Stream(api, resource, self.world, metrics) for resource in WATCHED]
+        self._configs = ConfigWriter(self.world, api, metrics)
+        self._statuses = StatusWriter(self.world, api, metrics)
         metrics.observe_leader(lambda: election.leading)
 
     async def run(self) -> None:
@@ -36,13 +36,13 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             for stream in self._streams:
                 tasks.create_task(stream.run(), name=f"stream of {stream.resource.plural}")
-            await self._world.when_synced.wait()
+            await self.world.when_synced.wait()
             logger.info("All collections are known.")
             tasks.create_task(self._election.run(self._lead), name="election")
 
     async def wait_synced(self) -> None:
         """Until all collections are known, so that CustomResourceDefinitions and rights are there."""
-        await self._world.when_synced.wait()
+        await self.world.when_synced.wait()
 
     def check_health(self) -> str:
         """That this answers shows that the event loop turns."""
@@ -55,7 +55,7 @@ class Controller:
         for stream in self._streams:
             if stream.problem:
                 return stream.problem
-        return "" if self._world.synced else "Not all collections are listed yet."
+        return "" if self.world.synced else "Not all collections are listed yet."
 
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as tasks:

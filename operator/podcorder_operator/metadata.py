@@ -44,6 +44,11 @@ def read_text(value: Any) -> str:
     return intern(value) if type(value) is str else ""
 
 
+def read_mapping(value: Any) -> Mapping[str, Any]:
+    """The value; empty for what is no object."""
+    return value if isinstance(value, dict) else {}
+
+
 def read_count(value: Any) -> int:
     """The value; 0 for what is no whole number."""
     return value if type(value) is int else 0

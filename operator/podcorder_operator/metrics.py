@@ -44,6 +44,16 @@ class Metrics:
             "podcorder_operator_api_requests",
             description="Requests to the API server, by verb, resource and HTTP status.",
         )
+        self._admissions = self._meter.create_counter(
+            "podcorder_operator_admissions",
+            description="Admission reviews of requests that begin sessions, by source and outcome.",
+        )
+        self._admission_durations = self._meter.create_histogram(
+            "podcorder_operator_admission_duration",
+            unit="s",
+            description="From such a review to its answer.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
         self._restarts = self._meter.create_counter(
             "podcorder_operator_watch_restarts", description="Watches that ended, by resource and reason."
         )
@@ -71,6 +81,11 @@ class Metrics:
 
     def count_request(self, verb: str, resource: str, status: int) -> None:
         self._requests.add(1, {"verb": verb, "resource": resource, "code": status})
+
+    def count_admission(self, source: str, outcome: str, seconds: float) -> None:
+        """`source`: what was asked for, such as pods/exec; `outcome`: of a Verdict."""
+        self._admissions.add(1, {"source": source, "outcome": outcome})
+        self._admission_durations.record(seconds, {"source": source})
 
     def count_watch_restart(self, resource: str, reason: str) -> None:
         self._restarts.add(1, {"resource": resource, "reason": reason})

@@ -14,6 +14,7 @@ from podcorder_crds import (
     ContainerFilter,
     Mode,
     RecordingSpec,
+    Redaction,
     SessionKind,
     SessionRecordingPolicySpec,
     capabilities_of,
@@ -68,6 +69,7 @@ class Rules:
     containers: ContainerFilter
     sessions: frozenset[SessionKind]
     mode: Mode
+    redaction: Redaction
     needs: frozenset[Capability]
     """Capabilities that a node must have in full to record it."""
 
@@ -146,5 +148,6 @@ def _read_rules(resource: Resource, raw: Mapping[str, Any]) -> Rules:
         spec.containers,
         frozenset(spec.sessions),
         spec.mode,
+        spec.redaction,
         capabilities_of(spec.events),
     )

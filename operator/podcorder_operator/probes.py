@@ -5,13 +5,13 @@ Kopf's own liveness server is not used: it knows no readiness, and a probe of it
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Self
 
 from aiohttp import web
 
 from podcorder_operator.errors import PortTaken
+from podcorder_operator.listeners import listen
 from podcorder_operator.metrics import Metrics
 
 Check = Callable[[], str]
@@ -41,7 +41,7 @@ class Probes:
         """Raises PortTaken."""
         await self._runner.setup()
         try:
-            await web.SockSite(self._runner, _listen(self.port)).start()
+            await web.SockSite(self._runner, listen(self.port)).start()
         except OSError as error:
             await self._runner.cleanup()
             raise PortTaken(
@@ -55,13 +55,6 @@ class Probes:
 
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.render(), headers={"Content-Type": _METRICS_TYPE})
-
-
-def _listen(port: int) -> socket.socket:
-    """One socket for IPv4 and IPv6, where there is such a thing."""
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", port))
 
 
 def _answer(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -39,6 +39,8 @@ CLUSTER_POLICIES = Resource(GROUP, VERSION, "clustersessionrecordingpolicies", "
 CONFIGS = Resource(GROUP, VERSION, "noderecordingconfigs", "NodeRecordingConfig")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", metadata_only=True)
 NODES = Resource("", "v1", "nodes", "Node", metadata_only=True)
+PODS = Resource("", "v1", "pods", "Pod", namespaced=True)
+RECORDED_SESSIONS = Resource(GROUP, VERSION, "recordedsessions", "RecordedSession", namespaced=True)
 EVENTS = Resource("", "v1", "events", "Event", namespaced=True)
 
 WATCHED = (POLICIES, CLUSTER_POLICIES, NAMESPACES, NODES, CONFIGS)

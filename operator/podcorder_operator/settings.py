@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from podcorder_operator.errors import SettingInvalid
+
+DIGEST_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,12 @@ class Settings:
     """PEM file with the certificate of the admission webhook; read again when it changes. None: no webhook."""
     webhook_key: Path | None = None
     """PEM file with the key of the certificate."""
+    sessions_port: int = 9444
+    """For the API server's reviews of requests that begin sessions; open only with a digest key."""
+    digest_key: Path | None = None
+    """File with the key of the commands' digests, 32 bytes. None: sessions are not announced."""
+    sessions_token: Path | None = None
+    """File with the last word of the path that the API server asks at, which others do not know."""
     log_level: str = "info"
     """debug, info, warning or error."""
 
@@ -33,6 +42,30 @@ class Settings:
         for file in (self.webhook_certificate, self.webhook_key):
             if file is not None:
                 _check_readable(file)
+        if (self.digest_key is None) != (self.sessions_token is None):
+            raise SettingInvalid("Only one of --digest-key and --sessions-token is given: give both, or neither.")
+        if self.digest_key is not None and self.webhook_certificate is None:
+            raise SettingInvalid(
+                "--digest-key is given without --webhook-certificate: sessions are asked about by TLS."
+            )
+
+    def read_digest_key(self) -> bytes:
+        """Raises SettingInvalid."""
+        assert self.digest_key is not None
+        key = _read(self.digest_key)
+        if len(key) != DIGEST_KEY_BYTES:
+            raise SettingInvalid(f"{self.digest_key} has {len(key)} bytes: give a key of {DIGEST_KEY_BYTES}.")
+        return key
+
+    def read_sessions_token(self) -> str:
+        """Raises SettingInvalid."""
+        assert self.sessions_token is not None
+        token = _read(self.sessions_token).decode(errors="replace").strip()
+        if not re.fullmatch(r"[a-z0-9]{32,}", token):
+            raise SettingInvalid(
+                f"{self.sessions_token} holds no token: give 32 or more lower-case letters and digits."
+            )
+        return token
 
 
 def _check_readable(file: Path) -> None:
@@ -40,3 +73,10 @@ def _check_readable(file: Path) -> None:
         file.read_bytes()
     except OSError as error:
         raise SettingInvalid(f"{file} cannot be read ({error.strerror}): give a PEM file.") from error
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingInvalid(f"{file} cannot be read ({error.strerror}): give another file.") from error

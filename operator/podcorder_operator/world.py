@@ -150,6 +150,20 @@ class World:
         node.left_out = keys
         self._assess(name, changed)
 
+    def policies_in(self, namespace: str) -> Iterator[Policy]:
+        """The valid policies that are about pods of a namespace, on whatever node."""
+        yield from (self.policies[key] for key in self._local.get(namespace, ()))
+        for key, area in self._areas.items():
+            if area.rules.namespaces.everything or namespace in area.namespaces:
+                yield self.policies[key]
+
+    def records_on(self, policy: Policy, node: str) -> bool:
+        """Whether a valid policy is to be carried out on a node. Of a node that is not known yet it is supposed."""
+        known = self._nodes.get(node)
+        if known is None or known.labels is None or policy.rules is None:
+            return True
+        return policy.rules.nodes.matches(known.labels) and policy.key not in known.left_out
+
     def tally(self, key: PolicyKey) -> Tally:
         return self._reaches[key].tally(self._concerned(key)) if key in self._reaches else Tally()
 

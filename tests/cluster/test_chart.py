@@ -53,9 +53,19 @@ def test_helm_finds_no_fault(tmp_path: Path) -> None:
     archive = package(tmp_path)
     values = {"webhook": {"certificate": {"source": "CertManager"}}}  # the chart's own is another each time
     packaged = helm("template", "podcorder", archive, "--namespace", NAMESPACE, values=values)
-    assert [each for each in yaml.safe_load_all(packaged) if each] == render(values)
+    assert blank([each for each in yaml.safe_load_all(packaged) if each]) == blank(render(values))
     with tarfile.open(archive) as files:
         assert {"podcorder/values.schema.json", "podcorder/templates/NOTES.txt"} <= set(files.getnames())
+
+
+def blank(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objects without what is made anew each time: the data of Secrets, and the path that holds one."""
+    for each in objects:
+        if each["kind"] == "Secret":
+            del each["data"]
+        for webhook in each.get("webhooks", ()):
+            del webhook["clientConfig"]["service"]["path"]
+    return objects
 
 
 @pytest.mark.parametrize("case", WRONG_VALUES, ids=lambda case: case["complaint"])

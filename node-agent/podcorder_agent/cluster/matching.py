@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Mapping
 
 from podcorder_agent.cluster.pods import ContainerFacts, ContainerType, PodFacts
-from podcorder_crds import ConfiguredPolicy, ContainerFilter, LabelSelector, Operator, SessionKind
+from podcorder_crds import ConfiguredPolicy, LabelSelector, Operator, SessionKind
 
 PolicyKey = tuple[str, str, str]
 """Kind, namespace (empty for a cluster policy) and name."""
@@ -33,7 +32,7 @@ def match(pod: PodFacts, container: ContainerFacts, policies: Iterable[Configure
         if (
             covers_namespace(policy, pod.namespace)
             and selects_labels(spec.pod_selector, labels)
-            and selects_name(spec.containers, container.name)
+            and spec.containers.selects(container.name)
         ):
             for kind in possible:
                 if kind in spec.sessions:
@@ -63,10 +62,3 @@ def selects_labels(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
         if not holds[each.operator]:
             return False
     return True
-
-
-def selects_name(wanted: ContainerFilter, name: str) -> bool:
-    """What is excluded stays out, even where it is included."""
-    if any(fnmatch.fnmatchcase(name, each) for each in wanted.exclude):
-        return False
-    return not wanted.include or any(fnmatch.fnmatchcase(name, each) for each in wanted.include)

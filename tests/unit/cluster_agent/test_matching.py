@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fixtures.policy_samples import make_labels, make_selector
 
-from podcorder_agent.cluster.matching import match, selects_labels, selects_name
+from podcorder_agent.cluster.matching import match, selects_labels
 from podcorder_agent.cluster.pods import ContainerFacts, ContainerType, PodFacts
 from podcorder_crds import ConfiguredPolicy, ContainerFilter, LabelSelector, SessionKind
 
@@ -82,7 +82,7 @@ def test_the_order_of_policies_is_nothing() -> None:
 )
 def test_containers_are_selected_by_name(wanted: dict[str, Any], name: str, selected: bool) -> None:
     """Wildcards include, and what is excluded stays out."""
-    assert selects_name(ContainerFilter.model_validate(wanted), name) is selected
+    assert ContainerFilter.model_validate(wanted).selects(name) is selected
 
 
 def holds(selector: dict[str, Any], labels: dict[str, str]) -> bool:
