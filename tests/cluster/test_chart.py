@@ -64,7 +64,7 @@ def blank(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if each["kind"] == "Secret":
             del each["data"]
         for webhook in each.get("webhooks", ()):
-            del webhook["clientConfig"]["service"]["path"]
+            webhook["clientConfig"]["service"]["path"] = ""
     return objects
 
 
