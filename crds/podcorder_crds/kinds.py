@@ -110,7 +110,8 @@ KINDS = (
         RecordedSessionSpec,
         RecordedSessionStatus,
         "RecordedSession says who was where and when: one object for each session that was asked for, began unasked or"
-        " was a login on a node. Podcorder writes it: it is the index of what was recorded, not the recording.",
+        " was a login on a node. Podcorder alone writes it, and nothing of it ever changes but its status: it is the"
+        " index of what was recorded, not the recording.",
         (
             Column("Kind", ".spec.kind"),
             Column("User", ".spec.user.username"),
@@ -122,8 +123,11 @@ KINDS = (
             Column("Confidence", ".status.confidence"),
             Column("Origin", ".spec.origin", wide=True),
             Column("Exit", ".status.exitCode", "integer", wide=True),
+            Column("Mode", ".spec.mode", wide=True),
             Column("Complete", condition("Complete"), wide=True),
+            Column("Reason", condition("Ended", "reason"), wide=True),
             Column("Session", ".status.sessionID", wide=True),
+            AGE,
         ),
         selectable=(".spec.nodeName",),
     ),

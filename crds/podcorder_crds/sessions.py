@@ -168,7 +168,7 @@ class RootProcess(Model):
 
 
 class RecordedSessionStatus(Model):
-    """What was recorded of the session. The node's agent writes it."""
+    """What was recorded of the session. The node's agent writes it; the operator where no agent can any more."""
 
     session_id: (
         Annotated[
@@ -204,5 +204,7 @@ class RecordedSessionStatus(Model):
     it does, but for the gaps."""
     conditions: Conditions = ()
     """Started: the node's agent has seen the session begin; False with the reason NeverStarted where it did not come.
-    Ended: its last process has gone; Unknown where nobody can tell. Complete: it has ended, and nothing of it was
-    lost."""
+    Ended: its last process has gone; Unknown where nobody can tell, with the reason NodeGone where its node was
+    removed, AgentSilent where the node's agent never said anything of it. Complete: it has ended, and nothing of it
+    was lost. A record whose session is over (Ended is True or Unknown, or Started is False) is deleted when its time
+    has come; one whose session may be running never is."""

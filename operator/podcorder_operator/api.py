@@ -176,18 +176,24 @@ class Api:
             body=change,
         )
 
-    async def delete(self, resource: Resource, name: str, *, namespace: str = "", uid: str = "") -> None:
-        """Deletes the object, with a `uid` only the one that has it; that it is gone already is fine."""
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str = "", uid: str = "", version: str = ""
+    ) -> bool:
+        """Deletes the object, with a `uid` or resource `version` only the one that has it. Returns whether it did: that
+        there is no such object is fine."""
+        conditions = {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value}
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        if conditions:
+            options["preconditions"] = conditions
         try:
             await self._request_json("delete", resource, resource.path(name, namespace=namespace), body=options)
         except NotFound:
-            pass
+            return False
         except Conflict:
-            if not uid:
+            if not conditions:
                 raise
+            return False
+        return True
 
     async def _request_json(
         self,

@@ -25,6 +25,7 @@ from podcorder_operator.handlers import make_kopf_settings, make_registry
 from podcorder_operator.logs import configure_logs
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.probes import Probes
+from podcorder_operator.retention import Limits
 from podcorder_operator.sessions.announcer import DEADLINE, Announcer
 from podcorder_operator.sessions.certificates import read_certificate
 from podcorder_operator.sessions.endpoint import Endpoint
@@ -91,6 +92,20 @@ _LEASE_TIMEOUT = 2.0
     show_envvar=True,
     help="What to log, as JSON lines on standard error.",
 )
+@click.option(
+    "--retention-days",
+    type=click.IntRange(1, 36_500),
+    default=Settings.retention_days,
+    show_envvar=True,
+    help="Days that records of sessions are kept after the sessions' end.",
+)
+@click.option(
+    "--retention-count",
+    type=click.IntRange(1),
+    default=Settings.retention_count,
+    show_envvar=True,
+    help="Records of ended sessions that are kept at most.",
+)
 @click.pass_context
 def main(
     context: click.Context,
@@ -104,6 +119,8 @@ def main(
     digest_key: Path | None,
     sessions_token: Path | None,
     log_level: str,
+    retention_days: int,
+    retention_count: int,
 ) -> None:
     """Turn recording policies into one config for each node. Reaches the API server by KUBECONFIG or as a pod."""
     configure_logs(log_level)
@@ -119,6 +136,8 @@ def main(
             digest_key,
             sessions_token,
             log_level,
+            retention_days,
+            retention_count,
         )
         if context.invoked_subcommand is None:
             asyncio.run(operate(context.obj))
@@ -172,7 +191,8 @@ async def operate(settings: Settings) -> None:
     metrics = Metrics()
     configuration = await load_configuration(os.environ)
     async with _connected(settings, configuration, metrics) as (api, election):
-        controller = Controller(api, election, metrics)
+        limits = Limits(settings.retention_days, settings.retention_count)
+        controller = Controller(api, election, metrics, limits)
         async with (
             Probes(
                 settings.probe_port,

@@ -1,4 +1,5 @@
-"""What the operator does: the streams feed the world, and the replica that leads writes configs and statuses."""
+"""What the operator does: the streams feed the world, and the replica that leads writes configs and statuses and looks
+after the records of sessions."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from podcorder_operator.configs import ConfigWriter
 from podcorder_operator.elections import Election
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.resources import WATCHED
+from podcorder_operator.retention import Limits, Retention
 from podcorder_operator.statuses import StatusWriter
 from podcorder_operator.streams import Stream
 from podcorder_operator.world import World
@@ -23,12 +25,13 @@ _STUCK_SECONDS = 300.0
 class Controller:
     """One replica."""
 
-    def __init__(self, api: Api, election: Election, metrics: Metrics) -> None:
+    def __init__(self, api: Api, election: Election, metrics: Metrics, limits: Limits) -> None:
         self._election = election
         self.world = World()
         self._streams = [Stream(api, resource, self.world, metrics) for resource in WATCHED]
         self._configs = ConfigWriter(self.world, api, metrics)
         self._statuses = StatusWriter(self.world, api, metrics)
+        self._retention = Retention(self.world, api, metrics, limits)
         metrics.observe_leader(lambda: election.leading)
 
     async def run(self) -> None:
@@ -61,3 +64,4 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._configs.run(), name="configs")
             tasks.create_task(self._statuses.run(), name="statuses")
+            tasks.create_task(self._retention.run(), name="retention")

@@ -61,17 +61,33 @@ class Metrics:
             "podcorder_operator_unreadable_objects", description="Objects left out because they could not be read."
         )
 
+        self._deleted = self._meter.create_counter(
+            "podcorder_operator_recorded_sessions_deleted",
+            description="Records of sessions that were deleted, by the limit that they were past (age, count).",
+        )
+        self._closed = self._meter.create_counter(
+            "podcorder_operator_recorded_sessions_closed",
+            description="Sessions whose end became unknown, by reason (NodeGone, AgentSilent).",
+        )
+
         self._is_leader: Callable[[], bool] = bool
         self._queues: dict[str, Callable[[], int]] = {}
         self._policies: Callable[[], Mapping[tuple[str, str], int]] = dict
+        self._recorded_sessions: Mapping[str, int] = {}
         self._observe("podcorder_operator_leader", "1 on the replica that writes.", self._read_leader)
         self._observe("podcorder_operator_queue_depth", "What waits to be reconciled.", self._read_queues)
         self._observe(
             "podcorder_operator_policies", "Policies by kind and reason of their Ready condition.", self._read_policies
         )
 
+        self._observe(
+            "podcorder_operator_recorded_sessions",
+            "Records of sessions by state (running, over), as the replica that leads last looked through them.",
+            self._read_recorded_sessions,
+        )
+
     def count_reconcile(self, what: str, outcome: Outcome, seconds: float) -> None:
-        """`what`: config or status."""
+        """`what`: config, status or retention."""
         self._reconciles.add(1, {"what": what, "outcome": outcome})
         self._durations.record(seconds, {"what": what})
 
@@ -92,6 +108,17 @@ class Metrics:
 
     def count_unreadable(self, resource: str) -> None:
         self._unreadable.add(1, {"resource": resource})
+
+    def count_recorded_session_deleted(self, why: str) -> None:
+        """`why`: age or count."""
+        self._deleted.add(1, {"reason": why})
+
+    def count_recorded_session_closed(self, reason: str) -> None:
+        self._closed.add(1, {"reason": reason})
+
+    def set_recorded_sessions(self, counts: Mapping[str, int]) -> None:
+        """How many there are, by state; nothing where nobody looks through them."""
+        self._recorded_sessions = counts
 
     def observe_leader(self, read: Callable[[], bool]) -> None:
         """`read` is asked whenever Prometheus asks."""
@@ -115,6 +142,10 @@ class Metrics:
     def _read_policies(self) -> Iterator[Observation]:
         for (kind, state), count in self._policies().items():
             yield Observation(count, {"kind": kind, "state": state})
+
+    def _read_recorded_sessions(self) -> Iterator[Observation]:
+        for state, count in self._recorded_sessions.items():
+            yield Observation(count, {"state": state})
 
     def _observe(self, name: str, description: str, read: Callable[[], Iterator[Observation]]) -> None:
         def observe(_options: CallbackOptions) -> Iterator[Observation]:

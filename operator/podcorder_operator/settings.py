@@ -35,6 +35,10 @@ class Settings:
     """File with the last word of the path that the API server asks at, which others do not know."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    retention_days: int = 30
+    """How long records of sessions are kept after the sessions' end."""
+    retention_count: int = 10_000
+    """How many records of ended sessions are kept, in the whole cluster."""
 
     def __post_init__(self) -> None:
         if (self.webhook_certificate is None) != (self.webhook_key is None):

@@ -24,15 +24,17 @@ from podcorder_crds.problems import find_problems
 
 ROOT = Path(__file__).parents[2]
 GROUP = "/apis/podcorder.dev/v1alpha1"
+MERGE = "application/merge-patch+json"
 WRONG_POLICIES = yaml.safe_load((Path(__file__).parent / "wrong_policies.yaml").read_text(encoding="utf-8"))
 WRONG_SESSIONS = yaml.safe_load((Path(__file__).parent / "wrong_sessions.yaml").read_text(encoding="utf-8"))
-SESSION = {
+SESSION: dict[str, Any] = {
     "kind": "Exec",
     "origin": "Announced",
     "user": {"username": "alice", "groups": ["developers"]},
     "request": {
         "id": "6d1c1f5e",
         "time": "2026-11-22T20:00:00.123456Z",
+        "source": "pods/exec",
         "command": ["sh"],
         "stdin": "Attached",
         "tty": "Allocated",
@@ -40,6 +42,7 @@ SESSION = {
     "nodeName": "node-1",
     "pod": {"name": "web-0", "uid": "0f6f"},
     "container": "app",
+    "mode": "Strict",
 }
 MODELS = {
     "SessionRecordingPolicy": SessionRecordingPolicySpec,
@@ -119,11 +122,55 @@ def test_there_are_forty_wrong_policies() -> None:
 
 @pytest.mark.parametrize("case", WRONG_SESSIONS, ids=lambda case: case["name"])
 def test_a_wrong_session_is_refused(contract: ControlPlane, case: dict[str, Any]) -> None:
-    """A session that contradicts itself is refused with the same sentence by the API server and by the parser."""
-    spec = {**SESSION, **case.get("spec", {})}
+    """A session that contradicts itself is refused by the API server and by the parser, in our words if there are."""
+    spec = {**SESSION, **case.get("spec", {}), "request": {**SESSION["request"], **case.get("request", {})}}
     spec = {name: value for name, value in spec.items() if name not in case.get("without", ())}
     assert case["says"] in refusal_of(contract, wrap("RecordedSession", spec))
-    assert any(case["says"] in each.sentence for each in find_problems(RecordedSessionSpec, spec))
+    sentences = [each.sentence for each in find_problems(RecordedSessionSpec, spec)]
+    assert any(case.get("parser", case["says"]) in each for each in sentences), sentences
+
+
+@pytest.mark.parametrize("kind", ["Exec", "Attach", "PortForward", "Debug", "NodeProxy"])
+def test_what_is_announced_is_accepted(contract: ControlPlane, kind: str) -> None:
+    """A session as the operator announces it, of each kind and with all that it may say of it."""
+    more: dict[str, dict[str, Any]] = {
+        "Exec": {"request": {"commandDigest": "0123456789abcdef" * 4}},
+        "Attach": {"request": {"source": "pods/attach"}},
+        "PortForward": {"request": {"source": "pods/portforward", "ports": [80, 65535]}},
+        "Debug": {"request": {"source": "pods/ephemeralcontainers"}, "target": "Pod"},
+        "NodeProxy": {"request": {"source": "nodes/proxy", "path": "/exec/shop/web-0/app"}},
+    }
+    extra = [{"key": "authentication.kubernetes.io/credential-id", "values": ["JTI=1"]}]
+    user = {**SESSION["user"], "uid": "7", "extra": extra}
+    request = {**SESSION["request"], **more[kind]["request"]}
+    spec = {**SESSION, **more[kind], "kind": kind, "user": user, "request": request}
+    if kind == "NodeProxy":
+        spec = {name: value for name, value in spec.items() if name not in ("pod", "container")}
+    assert refusal_of(contract, wrap("RecordedSession", spec)) == ""
+    assert find_problems(RecordedSessionSpec, spec) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({"exitCode": 256}, "status.exitCode"),
+        ({"sessionID": "1"}, "is not a session's id: write 32 lower-case hexadecimal digits"),
+        ({"rootProcess": {"executable": "/bin/sh"}}, "status.rootProcess.pid: Required value"),
+        ({"rootProcess": {"pid": 0}}, "status.rootProcess.pid"),
+        ({"counts": [{"class": "Exec", "count": 1}, {"class": "Exec", "count": 2}]}, "Duplicate value"),
+        ({"conditions": [{"type": "Ended", "status": "True"}]}, "status.conditions[0].reason: Required value"),
+        ({"user": {"username": "mallory"}}, 'unknown field "status.user"'),
+    ],
+)
+def test_a_wrong_status_is_refused(contract: ControlPlane, status: dict[str, Any], says: str) -> None:
+    """What an agent may say of a session is bounded, each thing once, and who it was is not among it."""
+    path, name = path_of(kind_called("RecordedSession")), "told"
+    if name not in {each["metadata"]["name"] for each in contract.request("GET", path)["items"]}:
+        contract.request("POST", path, wrap("RecordedSession", SESSION, name))
+    target = f"{path}/{name}/status?fieldValidation=Strict"
+    with pytest.raises(Refused) as caught:
+        contract.request("PATCH", target, {"status": status}, content=MERGE)
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -226,7 +273,9 @@ def test_what_get_shows(contract: ControlPlane) -> None:
         "sessionID": "0123456789abcdef" * 2,
         "startTime": "2026-11-22T20:00:00.5Z",
         "endTime": "2026-11-22T20:00:01Z",
+        "rootProcess": {"pid": 4242, "executable": "/bin/dash"},
         "exitCode": 3,
+        "conditions": [condition("Ended", "True", "Exited"), condition("Complete", "False", "EventsLost")],
         "confidence": "Certain",
         "counts": [{"class": "Exec", "count": 2}],
         "gaps": [{"class": "Open", "firstTime": "2026-11-22T20:00:00Z", "lastTime": "2026-11-22T20:00:01Z"}],
@@ -247,12 +296,16 @@ def test_what_get_shows(contract: ControlPlane) -> None:
     assert show("nrc", "node-1") == node
     wide = [("KERNEL", "6.18.1"), ("LOADER", "core"), ("REASON", "Recording")]
     assert show("nrc", "node-1", "-o", "wide") == [*node, *wide]
-    session = dict(show("rsess", "alice-1"))
-    assert {name: session[name] for name in ("KIND", "USER", "POD", "CONTAINER", "NODE")} == {
-        "KIND": "Exec", "USER": "alice", "POD": "web-0", "CONTAINER": "app", "NODE": "node-1",
-    }  # fmt: skip
-    assert session.keys() >= {"STARTED", "ENDED"}
-    assert dict(show("rsess", "alice-1", "-o", "wide"))["EXIT"] == "3"
+    session = [("KIND", "Exec"), ("USER", "alice"), ("POD", "web-0"), ("CONTAINER", "app"), ("NODE", "node-1")]
+    shown = show("rsess", "alice-1", "-o", "wide")
+    assert [each for each in shown if each[0] not in ("STARTED", "ENDED")] == [
+        *session,
+        *(("CONFIDENCE", "Certain"), ("ORIGIN", "Announced"), ("EXIT", "3"), ("MODE", "Strict")),
+        *(("COMPLETE", "False"), ("REASON", "Exited"), ("SESSION", "0123456789abcdef" * 2)),
+    ]
+    shown = show("rsess", "alice-1")
+    assert shown[:5] == session
+    assert [name for name, _ in shown[5:]] == ["STARTED", "ENDED", "CONFIDENCE"]
     chosen = contract.kubectl("get", "nrc", "--field-selector=spec.nodeName=node-2", "-o", "name").stdout
     assert chosen.split() == ["noderecordingconfig.podcorder.dev/node-2"]
     listed = contract.kubectl("get", "podcorder", "-A", "-o", "name").stdout.split()

@@ -20,6 +20,7 @@ from podcorder_operator.controller import Controller
 from podcorder_operator.elections import LEASES, Election
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.resources import CONFIGS, NODES
+from podcorder_operator.retention import Limits
 
 LEASE = LEASES.path("podcorder-operator", namespace="podcorder")
 KUBECONFIG = """
@@ -36,7 +37,9 @@ users: [{{name: me, user: {{token: secret}}}}]
 async def controlled(server: ApiServer) -> AsyncIterator[tuple[Controller, asyncio.Task[None]]]:
     metrics = Metrics()
     async with Api(server.configuration(), metrics) as api:
-        controller = Controller(api, Election(api, "podcorder", "podcorder-operator", "first"), metrics)
+        controller = Controller(
+            api, Election(api, "podcorder", "podcorder-operator", "first"), metrics, Limits(30, 1000)
+        )
         task = asyncio.create_task(controller.run())
         try:
             yield controller, task
