@@ -42,7 +42,8 @@ static __always_inline bool belongs(const struct selection *around, struct cgrou
 	__u64 own = bpf_get_current_cgroup_id();
 	struct selection *maker;
 
-	if (!(around->flags & (SELECTION_PENDING | SELECTION_EXCLUDED)))
+	if (!(around->flags & (SELECTION_PENDING | SELECTION_EXCLUDED)) ||
+	    around->flags & SELECTION_OUTSIDE)
 		return true;
 	maker = bpf_map_lookup_elem(&cgroups, &own);
 	if (maker && maker->container_id == around->container_id)

@@ -24,6 +24,8 @@ struct state {
 	__u64 pending_bytes;  /* budget of a pending container */
 	__u32 pending_events; /* bit per record class; 0: nothing is held */
 	__u32 pending_seconds;
+	__u32 logins; /* 1: logins on the node are recorded, as cgroups[LOGIN] says */
+	__u32 reserved;
 };
 
 /* Per CPU. Programs nest on a CPU, so every addition is atomic. */
@@ -76,6 +78,15 @@ struct slot_sides {
 #define SELECTION_EXCLUDED (1 << 1)
 #define SELECTION_WATCHED  (1 << 2) /* seen made: nothing in it is older */
 #define SELECTION_RUNTIME  (1 << 3) /* a runtime enters it, and then execs what it is to run */
+#define SELECTION_OUTSIDE  (1 << 4) /* excluded, and no container: logins in it are recorded */
+
+/*
+ * A login on the node stands in a container's place: this bit, which no cgroup's
+ * id has, then the login uid and 31 bits of the audit session's number, which the
+ * kernel counts from 1. The bit alone is the key of the selection of all logins.
+ */
+#define LOGIN		   (1ULL << 63)
+#define LOGIN_SESSION_BITS 31
 
 struct selection {
 	__u64 container_id; /* cgroup id of the subtree's top */
@@ -92,6 +103,7 @@ struct selection {
 #define SESSION_PARTIAL	 (1 << 1) /* the root is older than its selection */
 #define SESSION_ENTERING (1 << 2) /* entered from outside, nothing executed inside yet */
 #define SESSION_OWN	 (1 << 3) /* the container's own */
+#define SESSION_RELOGIN	 (1 << 4) /* a login begun by a process of another login */
 
 struct session {
 	__u64 container_id;
@@ -101,11 +113,11 @@ struct session {
 	__u32 flags; /* SESSION_* */
 };
 
-/* The process that began a container's own session. */
+/* The process that began a container's own session, or a login. */
 struct root {
-	__u64 start; /* start_boottime, ns */
+	__u64 start; /* start_boottime, ns; of a login, when it was seen first */
 	__u32 tgid;
-	__u32 reserved;
+	__u32 flags; /* SESSION_* of a login */
 };
 
 struct path_key {
@@ -146,6 +158,9 @@ MAP(sessions, HASH, 65536, __u32, struct session);
 
 /* By container. Apart from its selection, which the recorder writes: the first root is set once. */
 MAP(roots, HASH, 16384, __u64, struct root);
+
+/* By what stands in a container's place. Nothing tells of a login's end. */
+MAP(logins, LRU_HASH, 4096, __u64, struct root);
 
 TRIE(paths, FILTER_ENTRIES, struct path_key, __u32);
 

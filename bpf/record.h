@@ -54,6 +54,7 @@ enum loss_reason {
 #define RECORD_SESSIONLESS (1 << 7) /* the sessions map was full: no session known */
 #define RECORD_ENTERING	   (1 << 8) /* a runtime at work inside, before the first exec */
 #define RECORD_OWN	   (1 << 9) /* the container's own session, not one begun in it later */
+#define RECORD_RELOGIN	   (1 << 10) /* a login begun by a process of another login */
 
 /*
  * A number's upper byte is the level that gave it; those of a level follow each
@@ -69,7 +70,7 @@ struct record_header {
 	__u64 sequence;	     /* unique within a CPU and a load generation; see NUMBER_LEVEL_SHIFT */
 	__u64 time;	     /* ns, CLOCK_BOOTTIME */
 	__u64 cgroup_id;     /* the task's own cgroup */
-	__u64 container_id;  /* cgroup id of the selected subtree's top */
+	__u64 container_id;  /* cgroup id of the selected subtree's top, or a login: maps.bpf.h */
 	__u64 session_start; /* boottime of the root's start, or of its first exec inside, ns */
 	__u64 process_start; /* start_boottime of the thread group's leader, ns */
 	__u32 session_root;  /* tgid of the session root */

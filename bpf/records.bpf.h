@@ -76,13 +76,14 @@ static __always_inline __u16 flag_pending(const struct selection *selection)
 static __always_inline __u16 flags_of(const struct session *session)
 {
 	return (session->flags & SESSION_PARTIAL) << 5 |
-	       (session->flags & (SESSION_ENTERING | SESSION_OWN)) << 6;
+	       (session->flags & (SESSION_ENTERING | SESSION_OWN | SESSION_RELOGIN)) << 6;
 }
 
 _Static_assert(SELECTION_PENDING << 3 == RECORD_PENDING, "see flag_pending()");
 _Static_assert(SESSION_PARTIAL << 5 == RECORD_PARTIAL, "see flags_of()");
 _Static_assert(SESSION_ENTERING << 6 == RECORD_ENTERING, "see flags_of()");
 _Static_assert(SESSION_OWN << 6 == RECORD_OWN, "see flags_of()");
+_Static_assert(SESSION_RELOGIN << 6 == RECORD_RELOGIN, "see flags_of()");
 
 /* Who did it, as the task is now. */
 static __always_inline void fill_identity(struct record_header *header, struct task_struct *task)
@@ -152,12 +153,13 @@ static __always_inline void fill_place(struct record_header *header, struct subj
 
 	header->slot = subject->slot_id;
 	header->cgroup_id = subject->cgroup_id;
-	header->container_id = subject->selection->container_id;
 	if (session) {
+		header->container_id = session->container_id;
 		header->session_start = session->session_start;
 		header->session_root = session->session_root;
 		header->flags |= flags_of(session);
 	} else {
+		header->container_id = subject->selection->container_id;
 		header->session_start = header->process_start;
 		header->session_root = header->tgid;
 		header->flags |= RECORD_SESSIONLESS;
@@ -198,7 +200,8 @@ static __always_inline void remember_subject(struct record_header *header, struc
  */
 static __always_inline bool begin_remembered(struct record_header *header, __u32 class, __u32 size)
 {
-	struct selection *selection = bpf_map_lookup_elem(&cgroups, &header->cgroup_id);
+	__u64 key = header->container_id & LOGIN ? LOGIN : header->cgroup_id;
+	struct selection *selection = bpf_map_lookup_elem(&cgroups, &key);
 	struct counters *counts = counters_here();
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct subject subject = {};

@@ -32,10 +32,45 @@ static __always_inline struct selection *selection_of(__u64 cgroup_id)
 	return selection;
 }
 
+/* What stands in a container's place for the login that a task belongs to; 0: to none. */
+static __always_inline __u64 login_of(struct task_struct *task)
+{
+	__u32 uid, session;
+
+	if (!HAS_FIELD(task_struct, loginuid))
+		return 0;
+	uid = READ(task, loginuid.val);
+	session = READ(task, sessionid);
+	if (uid == (__u32)-1 || session == (__u32)-1)
+		return 0;
+	return LOGIN | (__u64)uid << LOGIN_SESSION_BITS |
+	       (session & ((1U << LOGIN_SESSION_BITS) - 1));
+}
+
+/*
+ * The selection of all logins if the current task belongs to one: by the session it
+ * lives in, else by its audit session. What is in a pid namespace of its own is some
+ * container's, where anybody may claim a login uid: it belongs to none by itself.
+ */
+static __always_inline struct selection *selection_of_login(const struct session *session)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 login = LOGIN;
+	__u32 zero = 0;
+	struct state *shared = bpf_map_lookup_elem(&state, &zero);
+
+	if (!shared || !shared->logins)
+		return NULL;
+	if (!session && (!login_of(task) || BPF_CORE_READ(task, thread_pid, level)))
+		return NULL;
+	return selection_of(login);
+}
+
 /*
  * The selection of the current task: its cgroup's, or where nobody decided about
  * that one, that of the session it lives in. So a process that is moved out of the
- * cgroup is still recorded, and so is what it starts.
+ * cgroup is still recorded, and so is what it starts. Outside of all containers it is
+ * that of logins, if it belongs to one.
  */
 static __always_inline struct selection *selection_current(__u64 cgroup_id)
 {
@@ -45,17 +80,17 @@ static __always_inline struct selection *selection_current(__u64 cgroup_id)
 	__u64 container_id;
 	__u32 tgid;
 
-	if (selection)
+	if (selection && !(selection->flags & SELECTION_OUTSIDE))
 		return selection->flags & SELECTION_EXCLUDED ? NULL : selection;
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	session = bpf_map_lookup_elem(&sessions, &tgid);
 	if (!session || !session->container_id)
-		return NULL;
+		return selection_of_login(NULL);
 	task = bpf_get_current_task_btf();
 	if (session->process_start != process_start_of(task))
-		return NULL;
+		return selection_of_login(NULL);
 	container_id = session->container_id;
-	return selection_of(container_id);
+	return container_id & LOGIN ? selection_of_login(session) : selection_of(container_id);
 }
 
 /*
@@ -139,6 +174,57 @@ __checked_once int place_session(struct selection *selection)
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
 }
 
+/*
+ * Place the current process in its login's session, which begins with the first
+ * process that is seen of it.
+ */
+__checked_once int place_login(__u64 login, __u64 since)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u32 tgid = BPF_CORE_READ(leader, tgid);
+	struct root root = {.start = bpf_ktime_get_boot_ns(), .tgid = tgid};
+	struct session *before = bpf_map_lookup_elem(&sessions, &tgid);
+	struct session placed = {.container_id = login};
+	struct root *first;
+
+	placed.process_start = BPF_CORE_READ(leader, start_boottime);
+	if (before && before->process_start == placed.process_start && before->container_id & LOGIN)
+		root.flags = SESSION_RELOGIN;
+	else if (placed.process_start < since)
+		root.flags = SESSION_PARTIAL;
+	bpf_map_update_elem(&logins, &login, &root, BPF_NOEXIST);
+	first = bpf_map_lookup_elem(&logins, &login);
+	if (!first)
+		first = &root;
+	placed.session_start = first->start;
+	placed.session_root = first->tgid;
+	placed.flags = first->flags;
+	log_info("login placed: pid=%u root=%u flags=%u", tgid, placed.session_root, placed.flags);
+	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
+}
+
+/*
+ * The current process's session as a login's. A login uid that was taken back, which
+ * root may do, changes nothing; another one begins another session.
+ */
+static __always_inline struct session *login_session(struct task_struct *task,
+						     const struct selection *selection)
+{
+	__u32 tgid = READ(task, tgid);
+	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
+	__u64 login = login_of(task);
+
+	if (session && session->flags & SESSION_IGNORE)
+		return session;
+	if (session && session->container_id & LOGIN &&
+	    session->process_start == process_start_of(task) &&
+	    (!login || session->container_id == login))
+		return session;
+	place_login(login, selection->since);
+	return bpf_map_lookup_elem(&sessions, &tgid);
+}
+
 /* The session that the current process is known to have. */
 static __always_inline struct session *known_session(struct task_struct *task,
 						     const struct selection *selection)
@@ -158,9 +244,12 @@ static __always_inline struct session *known_session(struct task_struct *task,
 static __always_inline struct session *session_of(struct task_struct *task,
 						  struct selection *selection)
 {
-	struct session *session = known_session(task, selection);
+	struct session *session;
 	__u32 tgid = READ(task, tgid);
 
+	if (selection->container_id == LOGIN)
+		return login_session(task, selection);
+	session = known_session(task, selection);
 	if (!session) {
 		place_session(selection);
 		return bpf_map_lookup_elem(&sessions, &tgid);

@@ -68,8 +68,14 @@ class ControlClient:
         """Record this cgroup and all below it; `{cgroups: how many there are}`."""
         return self._request("select", cgroup_id=cgroup_id, slot=slot, session_kind=session_kind, container=container)
 
-    def exclude(self, cgroup_id: int) -> Message:
-        return self._request("exclude", cgroup_id=cgroup_id)
+    def exclude(self, cgroup_id: int, outside: bool = False) -> Message:
+        """Do not record this cgroup and all below it; `outside`: it is no container, and logins in it are recorded."""
+        fields = {"outside": True} if outside else {}
+        return self._request("exclude", cgroup_id=cgroup_id, **fields)
+
+    def logins(self, slot: int | None) -> Message:
+        """Record logins on this machine into a slot, or none of them."""
+        return self._request("logins", slot=slot)
 
     def pending(self, events: list[str], seconds: int = 60, bytes: int = 16 * 1024 * 1024) -> Message:
         """Hold new container cgroups for these classes; `{capabilities}`."""

@@ -29,7 +29,9 @@ SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
 KINDS_LIMIT = 16
 
-JOURNALED = frozenset({"configure", "select", "exclude", "pending", "ignore", "fact", "unload", "stop"})
+JOURNALED = frozenset(
+    {"configure", "select", "exclude", "logins", "pending", "ignore", "fact", "unload", "stop"}
+)
 """Kinds of request that are written to the journal before they are acted on."""
 
 Message = dict[str, Any]
@@ -168,6 +170,13 @@ def _check_select(message: Message) -> None:
 
 def _check_exclude(message: Message) -> None:
     _integer(message, "cgroup_id", 1, 2**64 - 1)
+    if not isinstance(message.get("outside", False), bool):
+        raise MessageError("`outside` must be true or false")
+
+
+def _check_logins(message: Message) -> None:
+    if message.get("slot") is not None:
+        _integer(message, "slot", 0, SLOT_PENDING - 1)
 
 
 def _check_pending(message: Message) -> None:
@@ -205,6 +214,7 @@ _CHECKS: dict[str, Callable[[Message], None]] = {
     "configure": _check_configure,
     "select": _check_select,
     "exclude": _check_exclude,
+    "logins": _check_logins,
     "pending": _check_pending,
     "ignore": _check_ignore,
     "fact": _check_fact,

@@ -17,7 +17,7 @@ from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_sett
 from podcorder_agent.recorder.identities import Identity
 from podcorder_agent.recorder.pins import Pins
 
-_STATE = struct.Struct("=4Q2I")
+_STATE = struct.Struct("=4Q4I")
 _SELECTION = struct.Struct("=4Q4I")
 _SIDES = struct.Struct(f"=2I{SLOT.size}s{SLOT.size}s")
 _SESSION = struct.Struct("=3Q2I")
@@ -27,6 +27,9 @@ _ZERO = bytes(4)
 _SELECTION_EXCLUDED = 2
 _SELECTION_WATCHED = 4
 _SELECTION_RUNTIME = 8
+_SELECTION_OUTSIDE = 16
+_LOGIN = 1 << 63
+"""What stands for all logins where a container would stand."""
 _SESSION_IGNORE = 1
 _SIZES = {
     "state": _STATE.size,
@@ -35,6 +38,7 @@ _SIZES = {
     "cgroups": _SELECTION.size,
     "sessions": _SESSION.size,
     "roots": 16,
+    "logins": 16,
     "paths": 4,
     "networks": 4,
     "skipped": _SKIPPED.size,
@@ -96,7 +100,7 @@ class KernelMaps:
     def begin(self, generation: int) -> None:
         """The first write after a load."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self._maps["state"].update(_ZERO, _STATE.pack(now, now, generation, 0, 0, 0))
+        self._maps["state"].update(_ZERO, _STATE.pack(now, now, generation, 0, 0, 0, 0, 0))
 
     def beat(self) -> None:
         """Tell the programs that somebody drains."""
@@ -105,9 +109,18 @@ class KernelMaps:
 
     def set_pending(self, events: int, seconds: int, budget: int) -> None:
         """Hold new cgroups for these classes."""
-        heartbeat, loaded, generation, *_ = self._state()
+        heartbeat, loaded, generation, _, _, _, *rest = self._state()
         self._turn(SLOT_PENDING, *self._sides(SLOT_PENDING), compile_pending(events))
-        self._maps["state"].update(_ZERO, _STATE.pack(heartbeat, loaded, generation, budget, events, seconds))
+        self._maps["state"].update(_ZERO, _STATE.pack(heartbeat, loaded, generation, budget, events, seconds, *rest))
+
+    def record_logins(self, slot: int | None) -> None:
+        """Record logins on the node into a slot, or none of them."""
+        if slot is not None:
+            self._set_selection(_LOGIN, _LOGIN, slot, 0)
+        *rest, _, reserved = self._state()
+        self._maps["state"].update(_ZERO, _STATE.pack(*rest, int(slot is not None), reserved))
+        if slot is None:
+            self.forget(_LOGIN)
 
     def wanted_events(self) -> int:
         """Class bits that any slot asks for, the pending one included."""
@@ -166,11 +179,15 @@ class KernelMaps:
         """
         self._set_selection(cgroup_id, container_id, slot, _SELECTION_RUNTIME if runtime else 0)
 
-    def exclude(self, cgroup_id: int, container_id: int) -> None:
-        """Do not record a cgroup in this one; what is held or recorded by itself stays as it is."""
+    def exclude(self, cgroup_id: int, container_id: int, *, outside: bool) -> None:
+        """Do not record a cgroup in this one; what is held or recorded by itself stays as it is.
+
+        `outside`: it is no container, and logins in it are recorded.
+        """
         present = self._maps["cgroups"].lookup(struct.pack("=Q", cgroup_id))
         if cgroup_id == container_id or present is None or _SELECTION.unpack(present)[0] == container_id:
-            self._set_selection(cgroup_id, container_id, 0, _SELECTION_EXCLUDED)
+            flags = _SELECTION_EXCLUDED | (_SELECTION_OUTSIDE if outside else 0)
+            self._set_selection(cgroup_id, container_id, 0, flags)
 
     def forget(self, cgroup_id: int) -> None:
         """A cgroup that went while it was being selected."""

@@ -33,6 +33,7 @@ class RequestHandler:
             "configure": self._configure,
             "select": self._select,
             "exclude": self._exclude,
+            "logins": self._logins,
             "pending": self._pending,
             "ignore": self._ignore,
             "fact": self._fact,
@@ -91,8 +92,12 @@ class RequestHandler:
         return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, slot, runtime=runtime))
 
     def _exclude(self, request: Message) -> Message:
-        top = request["cgroup_id"]
-        return self._for_subtree(top, "", lambda each: self._recorder.maps.exclude(each, top))
+        top, outside = request["cgroup_id"], request.get("outside", False)
+        return self._for_subtree(top, "", lambda each: self._recorder.maps.exclude(each, top, outside=outside))
+
+    def _logins(self, request: Message) -> Message:
+        self._recorder.maps.record_logins(request.get("slot"))
+        return {}
 
     def _for_subtree(self, cgroup_id: int, hint: str, act: Callable[[int], None]) -> Message:
         """A cgroup that is gone already is no error: the request's frame decides about what was held for it."""
@@ -136,4 +141,4 @@ class RequestHandler:
 
 def _would_record(kind: str, request: Message) -> bool:
     """Whether a request needs programs."""
-    return kind == "select" or request.get("settings") is not None or bool(request.get("events"))
+    return kind == "select" or (kind == "logins" and request.get("slot") is not None) or request.get("settings") is not None or bool(request.get("events"))
