@@ -44,16 +44,16 @@ enum loss_reason {
 };
 
 /* record_header.flags */
-#define RECORD_UNSETTLED   (1 << 0) /* arguments read from the caller's memory */
-#define RECORD_UNREADABLE  (1 << 1) /* some tail could not be read: see its length */
-#define RECORD_TRUNCATED   (1 << 2) /* some tail is shorter than its original */
-#define RECORD_PENDING	   (1 << 3) /* the cgroup was not yet selected nor excluded */
-#define RECORD_COMPAT	   (1 << 4) /* a 32-bit call */
-#define RECORD_IO_URING	   (1 << 5) /* made through io_uring */
-#define RECORD_PARTIAL	   (1 << 6) /* the session root is older than its selection */
-#define RECORD_SESSIONLESS (1 << 7) /* the sessions map was full: no session known */
-#define RECORD_ENTERING	   (1 << 8) /* a runtime at work inside, before the first exec */
-#define RECORD_OWN	   (1 << 9) /* the container's own session, not one begun in it later */
+#define RECORD_UNSETTLED   (1 << 0)  /* arguments read from the caller's memory */
+#define RECORD_UNREADABLE  (1 << 1)  /* some tail could not be read: see its length */
+#define RECORD_TRUNCATED   (1 << 2)  /* some tail is shorter than its original */
+#define RECORD_PENDING	   (1 << 3)  /* the cgroup was not yet selected nor excluded */
+#define RECORD_COMPAT	   (1 << 4)  /* a 32-bit call */
+#define RECORD_IO_URING	   (1 << 5)  /* made through io_uring */
+#define RECORD_PARTIAL	   (1 << 6)  /* the session root is older than its selection */
+#define RECORD_SESSIONLESS (1 << 7)  /* the sessions map was full: no session known */
+#define RECORD_ENTERING	   (1 << 8)  /* a runtime at work inside, before the first exec */
+#define RECORD_OWN	   (1 << 9)  /* the container's own session, not one begun in it later */
 #define RECORD_RELOGIN	   (1 << 10) /* a login begun by a process of another login */
 
 /*

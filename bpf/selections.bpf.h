@@ -48,22 +48,20 @@ static __always_inline __u64 login_of(struct task_struct *task)
 }
 
 /*
- * The selection of all logins if the current task belongs to one: by the session it
- * lives in, else by its audit session. What is in a pid namespace of its own is some
- * container's, where anybody may claim a login uid: it belongs to none by itself.
+ * Whether the current task belongs to a login: by the session it lives in, else by
+ * its audit session. What is in a pid namespace of its own is some container's, where
+ * anybody may claim a login uid: it belongs to none by itself.
  */
-static __always_inline struct selection *selection_of_login(const struct session *session)
+__checked_once int is_in_login(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 login = LOGIN;
-	__u32 zero = 0;
-	struct state *shared = bpf_map_lookup_elem(&state, &zero);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
 
-	if (!shared || !shared->logins)
-		return NULL;
-	if (!session && (!login_of(task) || BPF_CORE_READ(task, thread_pid, level)))
-		return NULL;
-	return selection_of(login);
+	if (session && session->container_id & LOGIN &&
+	    session->process_start == process_start_of(task))
+		return 1;
+	return login_of(task) && !BPF_CORE_READ(task, thread_pid, level);
 }
 
 /*
@@ -75,22 +73,27 @@ static __always_inline struct selection *selection_of_login(const struct session
 static __always_inline struct selection *selection_current(__u64 cgroup_id)
 {
 	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
-	struct task_struct *task;
 	struct session *session;
-	__u64 container_id;
-	__u32 tgid;
+	struct state *shared;
+	__u32 key;
 
 	if (selection && !(selection->flags & SELECTION_OUTSIDE))
 		return selection->flags & SELECTION_EXCLUDED ? NULL : selection;
-	tgid = bpf_get_current_pid_tgid() >> 32;
-	session = bpf_map_lookup_elem(&sessions, &tgid);
-	if (!session || !session->container_id)
-		return selection_of_login(NULL);
-	task = bpf_get_current_task_btf();
-	if (session->process_start != process_start_of(task))
-		return selection_of_login(NULL);
-	container_id = session->container_id;
-	return container_id & LOGIN ? selection_of_login(session) : selection_of(container_id);
+	/* one place each for keys of 8 and of 4 bytes: record_datagram has no more stack */
+	key = bpf_get_current_pid_tgid() >> 32;
+	session = bpf_map_lookup_elem(&sessions, &key);
+	cgroup_id = session ? session->container_id : 0;
+	if (cgroup_id && !(cgroup_id & LOGIN) &&
+	    session->process_start == process_start_of(bpf_get_current_task_btf())) {
+		selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+		return selection && selection->flags & SELECTION_EXCLUDED ? NULL : selection;
+	}
+	key = 0;
+	shared = bpf_map_lookup_elem(&state, &key);
+	if (!shared || !shared->logins || !is_in_login())
+		return NULL;
+	cgroup_id = LOGIN;
+	return bpf_map_lookup_elem(&cgroups, &cgroup_id);
 }
 
 /*
@@ -175,26 +178,32 @@ __checked_once int place_session(struct selection *selection)
 }
 
 /*
- * Place the current process in its login's session, which begins with the first
- * process that is seen of it.
+ * Place the current process in its login's session, unless it is there already: it
+ * begins with the first process that is seen of it. A login uid that was taken back,
+ * which root may do, changes nothing; another one begins another session.
  */
-__checked_once int place_login(__u64 login, __u64 since)
+__checked_once int place_login(__u64 since)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	__u32 tgid = BPF_CORE_READ(leader, tgid);
-	struct root root = {.start = bpf_ktime_get_boot_ns(), .tgid = tgid};
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct session *before = bpf_map_lookup_elem(&sessions, &tgid);
-	struct session placed = {.container_id = login};
-	struct root *first;
+	struct session placed = {.container_id = login_of(task)};
+	struct root root = {.tgid = tgid}, *first;
 
-	placed.process_start = BPF_CORE_READ(leader, start_boottime);
-	if (before && before->process_start == placed.process_start && before->container_id & LOGIN)
+	placed.process_start = process_start_of(task);
+	if (before && before->flags & SESSION_IGNORE)
+		return 0;
+	if (before && before->container_id & LOGIN &&
+	    before->process_start == placed.process_start) {
+		if (!placed.container_id || before->container_id == placed.container_id)
+			return 0;
 		root.flags = SESSION_RELOGIN;
-	else if (placed.process_start < since)
+	} else if (placed.process_start < since) {
 		root.flags = SESSION_PARTIAL;
-	bpf_map_update_elem(&logins, &login, &root, BPF_NOEXIST);
-	first = bpf_map_lookup_elem(&logins, &login);
+	}
+	root.start = bpf_ktime_get_boot_ns();
+	bpf_map_update_elem(&logins, &placed.container_id, &root, BPF_NOEXIST);
+	first = bpf_map_lookup_elem(&logins, &placed.container_id);
 	if (!first)
 		first = &root;
 	placed.session_start = first->start;
@@ -202,27 +211,6 @@ __checked_once int place_login(__u64 login, __u64 since)
 	placed.flags = first->flags;
 	log_info("login placed: pid=%u root=%u flags=%u", tgid, placed.session_root, placed.flags);
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
-}
-
-/*
- * The current process's session as a login's. A login uid that was taken back, which
- * root may do, changes nothing; another one begins another session.
- */
-static __always_inline struct session *login_session(struct task_struct *task,
-						     const struct selection *selection)
-{
-	__u32 tgid = READ(task, tgid);
-	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
-	__u64 login = login_of(task);
-
-	if (session && session->flags & SESSION_IGNORE)
-		return session;
-	if (session && session->container_id & LOGIN &&
-	    session->process_start == process_start_of(task) &&
-	    (!login || session->container_id == login))
-		return session;
-	place_login(login, selection->since);
-	return bpf_map_lookup_elem(&sessions, &tgid);
 }
 
 /* The session that the current process is known to have. */
@@ -247,8 +235,10 @@ static __always_inline struct session *session_of(struct task_struct *task,
 	struct session *session;
 	__u32 tgid = READ(task, tgid);
 
-	if (selection->container_id == LOGIN)
-		return login_session(task, selection);
+	if (selection->container_id == LOGIN) {
+		place_login(selection->since);
+		return bpf_map_lookup_elem(&sessions, &tgid);
+	}
 	session = known_session(task, selection);
 	if (!session) {
 		place_session(selection);
