@@ -103,7 +103,7 @@ struct selection {
 #define SESSION_PARTIAL	 (1 << 1) /* the root is older than its selection */
 #define SESSION_ENTERING (1 << 2) /* entered from outside, nothing executed inside yet */
 #define SESSION_OWN	 (1 << 3) /* the container's own */
-#define SESSION_RELOGIN	 (1 << 4) /* a login begun by a process of another login */
+#define SESSION_DOUBTED	 (1 << 4) /* a login that another's process began */
 
 struct session {
 	__u64 container_id;

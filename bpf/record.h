@@ -54,7 +54,7 @@ enum loss_reason {
 #define RECORD_SESSIONLESS (1 << 7)  /* the sessions map was full: no session known */
 #define RECORD_ENTERING	   (1 << 8)  /* a runtime at work inside, before the first exec */
 #define RECORD_OWN	   (1 << 9)  /* the container's own session, not one begun in it later */
-#define RECORD_RELOGIN	   (1 << 10) /* a login begun by a process of another login */
+#define RECORD_DOUBTED	   (1 << 10) /* a login that another's process began */
 
 /*
  * A number's upper byte is the level that gave it; those of a level follow each

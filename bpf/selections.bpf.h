@@ -47,6 +47,11 @@ static __always_inline __u64 login_of(struct task_struct *task)
 	       (session & ((1U << LOGIN_SESSION_BITS) - 1));
 }
 
+static __always_inline __u32 login_uid(__u64 login)
+{
+	return login >> LOGIN_SESSION_BITS;
+}
+
 /*
  * Whether the current task belongs to a login: by the session it lives in, else by
  * its audit session. What is in a pid namespace of its own is some container's, where
@@ -180,12 +185,14 @@ __checked_once int place_session(struct selection *selection)
 /*
  * Place the current process in its login's session, unless it is there already: it
  * begins with the first process that is seen of it. A login uid that was taken back,
- * which root may do, changes nothing; another one begins another session.
+ * which root may do, changes nothing; another one begins another session. Whose it is
+ * stands in doubt then, and where who begins it is neither root nor this user: a process
+ * that never had a login uid may claim any.
  */
 __checked_once int place_login(__u64 since)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, uid = bpf_get_current_uid_gid();
 	struct session *before = bpf_map_lookup_elem(&sessions, &tgid);
 	struct session placed = {.container_id = login_of(task)};
 	struct root root = {.tgid = tgid}, *first;
@@ -197,10 +204,12 @@ __checked_once int place_login(__u64 since)
 	    before->process_start == placed.process_start) {
 		if (!placed.container_id || before->container_id == placed.container_id)
 			return 0;
-		root.flags = SESSION_RELOGIN;
+		root.flags = SESSION_DOUBTED;
 	} else if (placed.process_start < since) {
 		root.flags = SESSION_PARTIAL;
 	}
+	if (uid && uid != login_uid(placed.container_id))
+		root.flags |= SESSION_DOUBTED;
 	root.start = bpf_ktime_get_boot_ns();
 	bpf_map_update_elem(&logins, &placed.container_id, &root, BPF_NOEXIST);
 	first = bpf_map_lookup_elem(&logins, &placed.container_id);

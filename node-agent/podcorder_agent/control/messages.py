@@ -29,9 +29,7 @@ SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
 KINDS_LIMIT = 16
 
-JOURNALED = frozenset(
-    {"configure", "select", "exclude", "logins", "pending", "ignore", "fact", "unload", "stop"}
-)
+JOURNALED = frozenset({"configure", "select", "exclude", "logins", "pending", "ignore", "fact", "unload", "stop"})
 """Kinds of request that are written to the journal before they are acted on."""
 
 Message = dict[str, Any]

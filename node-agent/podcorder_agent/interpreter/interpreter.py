@@ -334,7 +334,8 @@ class Interpreter:
         if earlier is not None and earlier.raw != settings:
             for before, selection in concerned:
                 events += turn_container(frame, before, selection)
-        self.sessions.refresh({before.cgroup_id for before, _ in concerned})
+        logins = self.sessions.rename_policy(number, slot.policy)
+        self.sessions.refresh({before.cgroup_id for before, _ in concerned} | logins)
         if slot.redaction is not self.redaction:
             for index, problem in enumerate(slot.redaction.problems):
                 events.append(report_finding(frame, f"redaction.{number}.{index}", "redaction", problem))

@@ -38,6 +38,7 @@ class RecordFlag(IntFlag):
     SESSIONLESS = 1 << 7
     ENTERING = 1 << 8
     OWN = 1 << 9
+    DOUBTED = 1 << 10
 
 
 class ExecFlag(IntFlag):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from podcorder_agent.interpreter.containers import recognise
+from podcorder_agent.interpreter.logins import make_place, read_login
 from podcorder_agent.interpreter.probes import read_probes
 from podcorder_agent.interpreter.subjects import OWNERS, Container, Pod, SessionKind
 
@@ -128,7 +129,13 @@ class Selections:
         return concerned
 
     def find(self, cgroup_id: int, slot: int, policy_of: Any) -> Selection:
-        """The selection of a record's container; one whose `select` was not seen begins without a name."""
+        """The selection of a record's container; one whose `select` was not seen begins without a name. Logins are not
+        selected one by one: each is its own."""
+        login = read_login(cgroup_id)
+        if login is not None:
+            place = make_place(cgroup_id, login, slot)
+            place.policy = policy_of(slot)
+            return Selection(place, SessionKind.HOST, 0)
         excluded = self.excluded.get(cgroup_id)
         found = self.chosen.get(cgroup_id) or (excluded.before if excluded else None)
         if found is None:

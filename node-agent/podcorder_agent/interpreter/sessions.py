@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from podcorder_agent.interpreter.events import Event, SessionEnd, SessionStart
+from podcorder_agent.interpreter.logins import identify
 from podcorder_agent.interpreter.probes import Program, is_probe
 from podcorder_agent.interpreter.records import KEY_FIELDS, RecordFlag
 from podcorder_agent.interpreter.selections import Selection
@@ -196,6 +197,15 @@ class Sessions:
                 each.session.labels = self._labels(each.session.container, each.session.kind)
                 each.encoded = None
 
+    def rename_policy(self, slot: int, policy: str | None) -> set[int]:
+        """A slot was configured anew: logins, which no selection holds, follow it. What stands in their containers'
+        place."""
+        places = [each.session.container for each in self.trees.values() if each.session.kind is SessionKind.HOST]
+        concerned = [each for each in places if each.slot == slot]
+        for each in concerned:
+            each.policy = policy
+        return {each.cgroup_id for each in concerned}
+
     def root_of(self, process: Process) -> Process:
         """The root of a process's session, where it is still known; else the process itself."""
         place = (process.session.root_tgid, process.session.root_start)
@@ -222,6 +232,7 @@ class Sessions:
             kind = self._kind(selection, flags, program if process.tgid == root else None)
             labels = self._labels(selection.container, kind)
             session = Session(selection.container, root, start, self.session_id(start, root), kind, labels, partial)
+            identify(session, bool(flags & RecordFlag.DOUBTED))
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
             if _is_root(process, session):
                 tree.root = process
@@ -236,6 +247,8 @@ class Sessions:
     def _kind(self, selection: Selection, flags: int, program: Program | None) -> SessionKind:
         """The own session is what was selected; others are execs, or probes where they run what the kubelet runs. A
         session whose first program is not known is an exec: none is taken for less."""
+        if selection.kind is SessionKind.HOST:
+            return SessionKind.HOST
         if flags & RecordFlag.ENTERING:
             return SessionKind.SETUP
         if flags & RecordFlag.OWN:

@@ -184,6 +184,7 @@ def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
         [
             *(containers.number(each.container), each.root_tgid, each.root_start, each.id, each.kind.value),
             *(each.labels, each.partial, each.processes, each.withheld),
+            *(each.user_id, each.user_name, each.identity, each.candidates),
         ]
         for each in holders.objects
     ]
@@ -194,9 +195,9 @@ def _load_sessions(sessions: Sessions, containers: list[Container], saved: dict[
     holders = [
         Session(
             *(containers[number], int(root), int(start), identity, SessionKind(kind), labels),
-            *(bool(partial), int(count), bool(withheld)),
+            *(bool(partial), int(count), bool(withheld), *user),
         )
-        for number, root, start, identity, kind, labels, partial, count, withheld in saved["sessions"]
+        for number, root, start, identity, kind, labels, partial, count, withheld, *user in saved["sessions"]
     ]
     processes = [
         Process(

@@ -97,6 +97,14 @@ class Session:
     """Processes alive."""
     withheld: bool = False
     """No policy asked for it when it began, so its start was not told."""
+    user_id: str | None = attribute("user.id", "Who it is of: of a login on the node the login uid.")
+    user_name: str | None = attribute("user.name", "The name of that user; of a login on the node the login uid.")
+    identity: str | None = attribute(
+        "podcorder.identity", "How sure it is who it is of: Identified, or Ambiguous, and then no user is named."
+    )
+    candidates: list[str] | None = attribute(
+        "podcorder.session.candidates", "The names of the users that it may be of, where that is ambiguous."
+    )
 
 
 @dataclass(slots=True, eq=False)

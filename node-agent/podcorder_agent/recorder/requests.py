@@ -141,4 +141,5 @@ class RequestHandler:
 
 def _would_record(kind: str, request: Message) -> bool:
     """Whether a request needs programs."""
-    return kind == "select" or (kind == "logins" and request.get("slot") is not None) or request.get("settings") is not None or bool(request.get("events"))
+    given = request.get("settings") is not None or (kind == "logins" and request.get("slot") is not None)
+    return kind == "select" or given or bool(request.get("events"))

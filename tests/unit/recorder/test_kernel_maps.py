@@ -10,6 +10,7 @@ from fixtures.layouts import LAYOUT_OBJECTS, Layout, Layouts, find_differences
 
 from podcorder_agent.classes import CLASS_COUNT, REASON_NAMES
 from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING
+from podcorder_agent.interpreter.logins import read_login
 from podcorder_agent.recorder import filters, kernel_maps
 from podcorder_agent.recorder.filters import SLOT, compile_settings, filter_of_key
 from podcorder_agent.recorder.ladders import LADDERS
@@ -21,7 +22,10 @@ SLOT_FIELDS = ("events", "access", "flags", "rate_limit", "port_count", "filter"
 STRUCTS = {
     "state": (
         kernel_maps._STATE,
-        ("heartbeat", "loaded", "generation", "pending_bytes", "pending_events", "pending_seconds"),
+        (
+            *("heartbeat", "loaded", "generation", "pending_bytes", "pending_events", "pending_seconds"),
+            *("logins", "reserved"),
+        ),
     ),
     "selection": (
         kernel_maps._SELECTION,
@@ -58,6 +62,7 @@ FLAGS = {
     "SELECTION_EXCLUDED": kernel_maps._SELECTION_EXCLUDED,
     "SELECTION_WATCHED": kernel_maps._SELECTION_WATCHED,
     "SELECTION_RUNTIME": kernel_maps._SELECTION_RUNTIME,
+    "SELECTION_OUTSIDE": kernel_maps._SELECTION_OUTSIDE,
     "SESSION_IGNORE": kernel_maps._SESSION_IGNORE,
 }
 OWN_MAPS = {"skipped"}
@@ -92,6 +97,17 @@ def test_the_pending_slot_is_the_programs_own() -> None:
     assert int(number[1]) == SLOT_PENDING
 
 
+def test_logins_stand_where_the_programs_put_them() -> None:
+    """Both halves take one number for all logins, and find who and which audit session in it where it was put."""
+    text = MAPS_H.read_text()
+    bit = re.search(r"#define LOGIN\s+\(1ULL << (\d+)\)", text)
+    width = re.search(r"#define LOGIN_SESSION_BITS (\d+)", text)
+    assert bit is not None
+    assert width is not None
+    assert 1 << int(bit[1]) == kernel_maps._LOGIN
+    assert read_login(1 << int(bit[1]) | 0xFFFFFFFE << int(width[1]) | 7) == (0xFFFFFFFE, 7)
+
+
 @pytest.mark.parametrize("name", STRUCTS)
 def test_values_are_laid_out_as_the_programs_read_them(layouts: Layouts, name: str) -> None:
     """Name, offset, size and sign of each field are those of the compiled struct, and no field is left out."""
@@ -106,7 +122,7 @@ def test_maps_have_values_of_the_sizes_that_are_checked(layouts: Layouts) -> Non
     sizes = {name: each.value for name, each in maps.items() if each.value}
     assert {name: size for name, size in kernel_maps._SIZES.items() if name not in OWN_MAPS} == sizes
     assert {maps[name].key for name in ("state", "counters", "slots", "sessions")} == {4}
-    assert {maps[name].key for name in ("cgroups", "roots")} == {8}
+    assert {maps[name].key for name in ("cgroups", "roots", "logins")} == {8}
     assert maps["slots"].entries == SLOT_COUNT
 
 
