@@ -16,6 +16,7 @@ from cluster.certificates import Authority, Pair
 from cluster.guards import start_guard
 from cluster.sandboxes import ClusterFailed, Sandbox, wait_until
 
+AUDIT_POLICY = Path(__file__).parent / "audit_policy.yaml"
 BUILD = Path(__file__).parent / "commands" / "build.sh"
 SERVICES = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
@@ -113,6 +114,11 @@ class ControlPlane(Access):
         """Where the API server reaches this machine, say to call a webhook: listen here."""
         return self.sandbox.host_address
 
+    @property
+    def audit_log(self) -> Path:
+        """JSON lines of the requests that begin sessions, and of others that the audit policy names."""
+        return self.directory / "logs" / "audit.log"
+
     def start(self) -> None:
         """Start etcd and the API server, and wait until that is ready."""
         self.start_daemon(
@@ -202,6 +208,9 @@ class ControlPlane(Access):
             *_use_pair("service-account-key-file", "service-account-signing-key-file", self._signing),
             *_use_pair("kubelet-client-certificate", "kubelet-client-key", self._client),
             "--kubelet-preferred-address-types=InternalIP",
+            f"--audit-policy-file={AUDIT_POLICY}",
+            f"--audit-log-path={self.audit_log}",
+            "--audit-log-mode=blocking-strict",  # what a request left in it is there once it is answered
             "--allow-privileged",
         ]
 
