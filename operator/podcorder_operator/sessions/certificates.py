@@ -47,7 +47,9 @@ class Certificate:
         try:
             texts = self._read()
             if texts != self._texts:
-                # Between two writes certificate and key may not belong together: then they are looked at again.
+                # Between two writes certificate and key may not belong together, which a context that takes the first
+                # of them does not survive: then they are looked at again.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
                 self.context.load_cert_chain(*self._files)
                 self._texts = texts
                 logger.info("The certificate of %s is served.", self._files[0])

@@ -17,6 +17,8 @@ from podcorder_operator.sessions.reviews import Review
 MAX_TEXT = 1024
 MAX_GROUPS = 256
 MAX_EXTRA = 64
+MAX_KEY = 512
+MAX_VALUES = 64
 MAX_WORDS = 256
 MAX_WORD = 4096
 MAX_PORTS = 64
@@ -93,9 +95,9 @@ def _write_user(user: Mapping[str, Any]) -> dict[str, Any]:
         told["uid"] = uid
     if groups := _texts(user.get("groups"))[:MAX_GROUPS]:
         told["groups"] = groups
-    extra = sorted(read_mapping(user.get("extra")).items())[:MAX_EXTRA]
-    if values := [{"key": key, "values": _texts(value)[:64]} for key, value in extra if 0 < len(key) <= 512]:
-        told["extra"] = values
+    extra = sorted((key, _texts(values)) for key, values in read_mapping(user.get("extra")).items())
+    if values := [{"key": key, "values": each[:MAX_VALUES]} for key, each in extra if 0 < len(key) <= MAX_KEY]:
+        told["extra"] = values[:MAX_EXTRA]
     return told
 
 
