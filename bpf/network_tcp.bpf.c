@@ -94,6 +94,12 @@ static __always_inline bool in_connect(void)
 	       (call == CALL_SOCKETCALL && syscall_argument(regs, 0, true) == SOCKETCALL_CONNECT);
 }
 
+/* Known since the first packet went. */
+static __always_inline void set_local_port(struct connecting *begun, const struct sock *sk)
+{
+	begun->record.local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
 static __always_inline void end_connect(const struct sock *sk, int state)
 {
 	__u64 key = (__u64)sk, inode;
@@ -102,7 +108,7 @@ static __always_inline void end_connect(const struct sock *sk, int state)
 
 	if (!begun)
 		return;
-	begun->record.local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	set_local_port(begun, sk);
 	if (state != TCP_ESTABLISHED) {
 		inode = socket_inode(sk);
 		error = READ(sk, sk_err);
@@ -189,6 +195,17 @@ static __always_inline bool read_asked(struct network_record *record, const void
 	return true;
 }
 
+/*
+ * Whether an attempt that nobody took for over is over all the same: the kernel
+ * skips runs, such as those that would interrupt another of the same program.
+ */
+static __always_inline bool ended_unseen(const struct sock *sk)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return state != TCP_SYN_SENT && state != TCP_SYN_RECV;
+}
+
 /* A connect call has ended: what the socket's states did not tell. */
 static __always_inline int record_connect_end(struct file *file, const void *address, __u32 length,
 					      __s64 result, __u32 flags)
@@ -202,10 +219,12 @@ static __always_inline int record_connect_end(struct file *file, const void *add
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || says_nothing(-result))
 		return 0;
 	begun = bpf_map_lookup_elem(&connecting, &key);
-	if (begun && begun->over) {
+	if (begun && (begun->over || ended_unseen(sk))) {
+		/* over, no error: the caller took its attempt back by connecting to AF_UNSPEC */
+		result = begun->over && !result ? -ECONNABORTED : result;
+		set_local_port(begun, sk);
 		begun->record.header.flags |= flags;
-		/* no error: the caller took its attempt back by connecting to AF_UNSPEC */
-		submit_connect(begun, result ? result : -ECONNABORTED);
+		submit_connect(begun, result);
 		bpf_map_delete_elem(&connecting, &key);
 		return 0;
 	}

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fixtures.faulty_kernels import compile_changed
 from fixtures.recordings import Recording, assert_law
 
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.interpreter.events import FileOpen, NetworkConnect
 from podcorder_agent.interpreter.sequences import LEVEL_SHIFT
 from podcorder_agent.journal import Reader
-from podcorder_agent.recorder.loaders import ARCHITECTURES
 
 Record = Callable[..., Recording]
 
-SOURCES = Path(__file__).parents[2] / "bpf"
 TAKING = "\tnumber = now->last[level] + 1;\n"
 SLOWLY = "\tfor (int i = 0; i < 400; i++)\n\t\tbpf_ktime_get_ns();\n"
 """Between reading a count and writing it, so that interrupts fall there."""
@@ -52,15 +48,7 @@ os.killpg(0, 9)
 @pytest.fixture
 def slow_objects(tmp_path: Path) -> Path:
     """Plain raw tracepoints alone, which take long over a number."""
-    shutil.copytree(SOURCES, tmp_path / "bpf")
-    numbers = tmp_path / "bpf/numbers.bpf.h"
-    assert TAKING in numbers.read_text()
-    numbers.write_text(numbers.read_text().replace(TAKING, TAKING + SLOWLY))
-    objects = tmp_path / "objects"
-    architecture = ARCHITECTURES[os.uname().machine]
-    command = ["make", "-s", "-C", tmp_path / "bpf", f"OBJECTS={objects}", f"ARCHITECTURES={architecture}"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    made = objects / architecture
+    made = compile_changed(tmp_path, "numbers.bpf.h", TAKING, TAKING + SLOWLY)
     for typed in made.glob("*.bpf.o"):
         if typed.name != "identities.bpf.o":
             typed.unlink()
@@ -76,7 +64,8 @@ def test_numbers_are_unique_under_nesting(record: Record, slow_objects: Path) ->
     recording.cgroup.run(*words, check=False)
     recording.stop()
     events, counters = recording.interpret()
-    assert assert_law(events, counters, {"open": FileOpen, "connect": NetworkConnect}).total() == 0
+    assert_law(events, counters, {"open": FileOpen, "connect": NetworkConnect})
+    assert not any(map(any, counters["lost"]))  # runs that the kernel skips cost no record: the call's end makes it
     connects = [each for each in events if isinstance(each, NetworkConnect)]
     assert len(connects) == CONNECTS
     levels = {int(each.id.rpartition(".")[2]) >> LEVEL_SHIFT & 15 for each in connects}
