@@ -24,6 +24,7 @@ from podcorder_agent.delivery.transports import Transport
 from podcorder_agent.interpreter import Interpreter
 from podcorder_agent.interpreter.events import Event, RecordingGap
 from podcorder_agent.interpreter.reports import report_damage
+from podcorder_agent.interpreter.session_reports import SessionReport
 from podcorder_agent.journal import Frame, Position, Reader, read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Exporter:
         self.tally = Tally()
         self.listeners: list[Callable[[Sequence[Event]], None]] = []
         """Called with the events of each batch that was delivered."""
+        self.report_listeners: list[Callable[[Sequence[SessionReport]], None]] = []
+        """Called, after a batch was delivered, with what has changed of sessions that have a RecordedSession."""
         checkpoint = read_checkpoint(directory)
         start = None if checkpoint is None else checkpoint.position
         self.reader = Reader(directory, start)
@@ -114,6 +117,7 @@ class Exporter:
                     raise DrainExpired("There was no time to deliver all of the journal: start again to go on.")
             self._lag_since = 0
             self._send()
+            self._report()
             if once or self._stop.requested:
                 self._acknowledge()
                 return
@@ -163,6 +167,12 @@ class Exporter:
                     logger.error("The collector rejected %d records: %s", each.count, each.message)
                 gaps = make_gaps(rejections, events)
                 self._add(gaps, self._encoder.observed(time.time_ns()))
+
+    def _report(self) -> None:
+        reports = self.interpreter.take_reports()
+        if reports:
+            for listen in self.report_listeners:
+                listen(reports)
 
     def _count_lost(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -40,6 +40,7 @@ from podcorder_agent.interpreter.reports import (
 )
 from podcorder_agent.interpreter.selections import Selection, Selections
 from podcorder_agent.interpreter.sequences import CPU_BITS, LEVEL_SHIFT, Sequences
+from podcorder_agent.interpreter.session_reports import SessionReport
 from podcorder_agent.interpreter.sessions import Cause, Sessions
 from podcorder_agent.interpreter.sieves import Sieve
 from podcorder_agent.interpreter.slots import Slot
@@ -91,6 +92,10 @@ class Interpreter:
     def withheld(self) -> list[int]:
         """Records that no policy asks for, by class."""
         return self.sieve.withheld
+
+    def take_reports(self) -> list[SessionReport]:
+        """The sessions of which something has changed since this was last called; after a restore, all."""
+        return []
 
     @property
     def holding(self) -> Position | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from podcorder_agent.interpreter.subjects import Container, Session
+from podcorder_agent.interpreter.subjects import Container, Identity, Session
 
 _LOGIN = 1 << 63
 _SESSION_BITS = 31
-IDENTIFIED, AMBIGUOUS = "Identified", "Ambiguous"
 
 
 class Login(NamedTuple):
@@ -38,6 +37,6 @@ def identify(session: Session, doubted: bool) -> None:
     if login is None or not login.audit_session:
         return
     if doubted:
-        session.identity, session.candidates = AMBIGUOUS, [str(login.uid)]
+        session.identity, session.candidates = Identity.AMBIGUOUS, [str(login.uid)]
     else:
-        session.identity, session.user_id, session.user_name = IDENTIFIED, str(login.uid), str(login.uid)
+        session.identity, session.user_id, session.user_name = Identity.IDENTIFIED, str(login.uid), str(login.uid)

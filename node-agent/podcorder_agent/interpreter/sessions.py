@@ -231,7 +231,8 @@ class Sessions:
             partial = bool(flags & RecordFlag.PARTIAL)
             kind = self._kind(selection, flags, program if process.tgid == root else None)
             labels = self._labels(selection.container, kind)
-            session = Session(selection.container, root, start, self.session_id(start, root), kind, labels, partial)
+            session = Session(selection.container, root, start, self.session_id(start, root), kind, labels)
+            session.partial = partial
             identify(session, bool(flags & RecordFlag.DOUBTED))
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
             if _is_root(process, session):

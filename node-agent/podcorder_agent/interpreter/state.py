@@ -19,12 +19,14 @@ from podcorder_agent.interpreter.selections import Selections
 from podcorder_agent.interpreter.sequences import Sequences
 from podcorder_agent.interpreter.sessions import Sessions, Tree
 from podcorder_agent.interpreter.slots import Slot
-from podcorder_agent.interpreter.subjects import Container, Pod, Process, Session, SessionKind
+from podcorder_agent.interpreter.subjects import Container, Identity, Pod, Process, Session, SessionKind
 
 if TYPE_CHECKING:
     from podcorder_agent.interpreter.interpreter import Interpreter
 
-VERSION = 2
+VERSION = 3
+_IDENTITY = ("user_name", "user_id", "user_groups", "candidates", "record", "request_id", "identity")
+"""Fields of a session that say whose it is."""
 
 
 def save(interpreter: Interpreter) -> dict[str, Any]:
@@ -55,12 +57,14 @@ def save(interpreter: Interpreter) -> dict[str, Any]:
 
 def load(interpreter: Interpreter, saved: Any) -> None:
     """Give a new interpreter that state; ValueError, TypeError, LookupError and their like where it is none."""
-    if not isinstance(saved, dict) or saved.get("version") not in (1, VERSION):
+    if not isinstance(saved, dict) or saved.get("version") not in (1, 2, VERSION):
         raise ValueError("the state is of another version")
     if saved.get("digest") != _digest({key: value for key, value in saved.items() if key != "digest"}):
         raise ValueError("the state is damaged")
     if saved["version"] == 1:
         saved = upgrade(saved)
+    if saved["version"] == 2:
+        saved = add_identities(saved)
     containers = [_load_container(each) for each in saved["containers"]]
     interpreter.boot_id = str(saved["boot_id"])
     interpreter.begin_boot(Selections.restore(saved["selections"], containers))
@@ -111,12 +115,24 @@ def upgrade(saved: dict[str, Any]) -> dict[str, Any]:
         for *head, records in saved["pending"]
     ]
     return saved | {
+        "version": 2,
         "selections": saved["selections"] | {"chosen": chosen, "excluded": excluded},
         "sessions": saved["sessions"] | {"sessions": sessions},
         "containers": containers,
         "pending": pending,
         "counters": saved["counters"][:2],
         "sieve": [False, [0]],
+    }
+
+
+def add_identities(saved: dict[str, Any]) -> dict[str, Any]:
+    """The state as version 2 kept it, which knew nobody by name."""
+    sessions = [[*each[:9], [None] * len(_IDENTITY), None] for each in saved["sessions"]["sessions"]]
+    return saved | {
+        "version": 3,
+        "containers": [[*each, None] for each in saved["containers"]],
+        "sessions": saved["sessions"] | {"sessions": sessions},
+        "claims": None,
     }
 
 
@@ -153,13 +169,16 @@ def _save_container(container: Container) -> list[Any]:
     return [
         *(container.cgroup_id, container.path, container.id, container.runtime, container.name, container.image),
         *(container.policy, None if pod is None else [getattr(pod, each.name) for each in fields(Pod)], container.slot),
+        container.attach_users,
     ]
 
 
 def _load_container(saved: list[Any]) -> Container:
-    cgroup_id, path, identity, runtime, name, image, policy, pod, slot = saved
+    cgroup_id, path, identity, runtime, name, image, policy, pod, slot, attach_users = saved
     known = None if pod is None else Pod(*pod)
-    return Container(int(cgroup_id), str(path), identity, runtime, name, image, policy, known, int(slot))
+    return Container(
+        *(int(cgroup_id), str(path), identity, runtime, name, image, policy, attach_users, known, int(slot))
+    )
 
 
 def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
@@ -184,7 +203,7 @@ def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
         [
             *(containers.number(each.container), each.root_tgid, each.root_start, each.id, each.kind.value),
             *(each.labels, each.partial, each.processes, each.withheld),
-            *(each.user_id, each.user_name, each.identity, each.candidates),
+            *([getattr(each, name) for name in _IDENTITY], each.counts),
         ]
         for each in holders.objects
     ]
@@ -192,13 +211,7 @@ def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
 
 
 def _load_sessions(sessions: Sessions, containers: list[Container], saved: dict[str, Any]) -> None:
-    holders = [
-        Session(
-            *(containers[number], int(root), int(start), identity, SessionKind(kind), labels),
-            *(bool(partial), int(count), bool(withheld), *user),
-        )
-        for number, root, start, identity, kind, labels, partial, count, withheld, *user in saved["sessions"]
-    ]
+    holders = [_load_session(each, containers) for each in saved["sessions"]]
     processes = [
         Process(
             *(holders[number], int(start), int(tgid), int(ppid), _to_bytes(executable), str(span_id)),
@@ -215,6 +228,17 @@ def _load_sessions(sessions: Sessions, containers: list[Container], saved: dict[
         for holder, root, exit_code in saved[name]:
             tree = Tree(holders[holder], processes[root], None if exit_code is None else int(exit_code))
             trees[tree.session.root_tgid, tree.session.root_start] = tree
+
+
+def _load_session(saved: list[Any], containers: list[Container]) -> Session:
+    number, root, start, identity, kind, labels, partial, processes, withheld, known, counts = saved
+    found = Session(containers[number], int(root), int(start), identity, SessionKind(kind), labels)
+    found.partial, found.processes, found.withheld = bool(partial), int(processes), bool(withheld)
+    for name, value in zip(_IDENTITY, known, strict=True):
+        setattr(found, name, value)
+    found.identity = None if found.identity is None else Identity(found.identity)
+    found.counts = None if counts is None else read_counts(counts, CLASS_COUNT)
+    return found
 
 
 def _to_key(text: str) -> bytes:

@@ -23,6 +23,18 @@ class SessionKind(StrEnum):
     HOST = "Host"
 
 
+class Identity(StrEnum):
+    """How well it is known who asked for a session."""
+
+    IDENTIFIED = "Identified"
+    AMBIGUOUS = "Ambiguous"
+    """Several people could have."""
+    PENDING = "Pending"
+    """Nothing says who, yet."""
+    UNANNOUNCED = "Unannounced"
+    """Nobody asked the API server for it."""
+
+
 def attribute(name: str, meaning: str, *, default: Any = None) -> Any:
     """A dataclass field that is exported as the attribute `name`; None is left out."""
     return field(default=default, metadata={"attribute": name, "meaning": meaning})
@@ -66,6 +78,9 @@ class Container:
     name: str | None = attribute("container.name", "The container's name, where the runtime told one.")
     image: str | None = attribute("container.image.name", "The image that the container was made from.")
     policy: str | None = attribute("podcorder.policy", "The policy that selected it, or several, joined by commas.")
+    attach_users: list[str] | None = attribute(
+        "podcorder.attach.users", "Users who asked to attach to the container, for as long as it runs; sorted."
+    )
     pod: Pod | None = None
     slot: int = 0
     """The policy slot that it is recorded into."""
@@ -91,20 +106,33 @@ class Session:
     labels: list[str] | None = attribute(
         "podcorder.routing.labels", "The routing labels of the policies that ask for it, sorted."
     )
+    user_name: str | None = attribute(
+        "user.name", "The user who asked the API server for the session; of a login on the node the name."
+    )
+    user_id: str | None = attribute(
+        "user.id", "That user's uid, where it is known; of a login on the node the login uid."
+    )
+    user_groups: list[str] | None = attribute("podcorder.user.groups", "The groups that the user was in.")
+    identity: Identity | None = attribute(
+        "podcorder.identity",
+        "How well it is known who the session is of: Identified, Ambiguous (of one of the candidates), Pending (nothing "
+        "says yet) or Unannounced (nobody asked the API server for it).",
+    )
+    candidates: list[str] | None = attribute(
+        "podcorder.session.candidates", "The users of whom it may be, where that is Ambiguous, sorted."
+    )
+    record: str | None = attribute(
+        "podcorder.session.record", "Namespace and name of the RecordedSession, with / between."
+    )
+    request_id: str | None = attribute("podcorder.request.id", "The admission request that asked for the session.")
     partial: bool = False
     """Older than its selection: what it did before is not known."""
     processes: int = 0
     """Processes alive."""
     withheld: bool = False
     """No policy asked for it when it began, so its start was not told."""
-    user_id: str | None = attribute("user.id", "Who it is of: of a login on the node the login uid.")
-    user_name: str | None = attribute("user.name", "The name of that user; of a login on the node the login uid.")
-    identity: str | None = attribute(
-        "podcorder.identity", "How sure it is who it is of: Identified, or Ambiguous, and then no user is named."
-    )
-    candidates: list[str] | None = attribute(
-        "podcorder.session.candidates", "The names of the users that it may be of, where that is ambiguous."
-    )
+    counts: list[int] | None = None
+    """Events that went out, by class; counted of sessions that may have a RecordedSession."""
 
 
 @dataclass(slots=True, eq=False)
