@@ -115,7 +115,7 @@ class Session:
     user_groups: list[str] | None = attribute("podcorder.user.groups", "The groups that the user was in.")
     identity: Identity | None = attribute(
         "podcorder.identity",
-        "How well it is known who the session is of: Identified, Ambiguous (of one of the candidates), Pending (nothing "
+        "How well it is known whose the session is: Identified, Ambiguous (of one of the candidates), Pending (nothing "
         "says yet) or Unannounced (nobody asked the API server for it).",
     )
     candidates: list[str] | None = attribute(
