@@ -173,6 +173,10 @@ bench-node: setup collector cluster root ## Measure the agent on a node with 110
 bench-operator: setup cluster root ## Measure the operator with 2,000 nodes (as root)
 	@$(BIN)/python -m benchmarks.operator_scale
 
+.PHONY: bench-admission
+bench-admission: setup cluster root ## Measure what it costs an exec to be announced (as root)
+	@$(BIN)/python -m benchmarks.admission
+
 PIP_TOOLS := 7.6.2
 PIP_COMPILE := env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links

@@ -33,6 +33,8 @@ MAX_REQUESTS = 64
 _NEVER_REFUSED = (Source.POD, Source.NODE_PROXY)
 """Pods are created whatever becomes of the record, and no policy is about a kubelet."""
 _SHORT_COMMAND = 2048
+_QUIET_SECONDS = 10.0
+"""Requests without a record are many where there is one: the metrics count them, the log tells of some."""
 _STRICT = "and a Strict policy lets nobody in unrecorded: try again, or ask who runs Podcorder."
 
 
@@ -59,7 +61,8 @@ class Announcer:
         self._api = api
         self._namespace = namespace
         self._key = key
-        self._told = ""
+        self._told = -_QUIET_SECONDS
+        """When the log was last told of a request without a record."""
 
     async def answer(self, review: Review) -> Verdict:
         """Never raises. Without a record a session begins where no Strict policy can be about it, and is counted."""
@@ -89,7 +92,6 @@ class Announcer:
         if review.dry_run:
             return Verdict("dry_run")
         created = await asyncio.gather(*(self._announce(review, each) for each in announcements))
-        self._told = ""
         return Verdict("announced", records=tuple(created))
 
     async def _select(
@@ -171,8 +173,9 @@ class Announcer:
             return Verdict(
                 "refused", refusal=f"Podcorder could not record who asks for this session ({why}), {_STRICT}"
             )
-        if why != self._told:
-            self._told = why
+        now = asyncio.get_running_loop().time()
+        if now - self._told > _QUIET_SECONDS:
+            self._told = now
             logger.warning("A request for %s is allowed without a record: %s.", review.source, why)
         return Verdict("failed")
 
