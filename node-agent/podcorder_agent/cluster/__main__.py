@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from podcorder_agent.cluster.announcer import Announcer
 from podcorder_agent.cluster.api import Api
-from podcorder_agent.cluster.collections import ConfigCollection
+from podcorder_agent.cluster.collections import CONFIGS, SESSIONS, Collection
 from podcorder_agent.cluster.copies import LocalCopy
-from podcorder_agent.cluster.credentials import read_credentials
+from podcorder_agent.cluster.credentials import read_credentials, read_digest_key
 from podcorder_agent.cluster.excerpts import with_excerpts
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
@@ -60,6 +61,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="DIRECTORY",
         help="where to keep what the API server told of pods and config, for a start while it is away",
     )
+    parser.add_argument(
+        "--digest-key",
+        type=Path,
+        metavar="FILE",
+        help="the key that the operator makes the digests of commands with; without it no session is expected to be "
+        "announced",
+    )
     options = parser.parse_args(arguments)
     if not options.node:
         parser.error("the node's name is missing: give --node, or set NODE_NAME from spec.nodeName")
@@ -92,24 +100,34 @@ def follow(options: argparse.Namespace, threads: Threads) -> list[Measure]:
     """Start all that follows; what its metrics tell. Raises PodcorderError."""
     api = Api(read_credentials(os.environ))
     board = Board()
-    control = ControlClient(options.journal / SOCKET_NAME, f"follower-{os.getpid()}", timeout=CONTROL_TIMEOUT)
-    follower = Follower(options.journal, control, unified_mount(), board)
+    key = None if options.digest_key is None else read_digest_key(options.digest_key)
+    announcer = Announcer(_connect(options, "announcer"), key)
+    control = _connect(options, "follower")
+    follower = Follower(options.journal, control, unified_mount(), board, announcer.tell_generation)
     identity = os.environ.get("POD_NAME") or f"{options.node}-{os.getpid()}"
     heartbeat = Heartbeat(api, options.namespace, options.node, identity)
     pod_copy = LocalCopy(options.copies / "pods", follower.tell_pods)
     config_copy = LocalCopy(options.copies / "config", follower.tell_config)
-    pods = Stream(api, PODS, f"spec.nodeName={options.node}", with_excerpts(pod_copy.tell))
-    configs = ConfigCollection(api)
-    named = f"metadata.name={options.node}"
-    config = Stream(api, configs.path, named, config_copy.tell, find_path=configs.find)
+    of_node = f"spec.nodeName={options.node}"
+    pods = Stream(api, PODS, of_node, with_excerpts(pod_copy.tell))
+    configs, records = Collection(api, CONFIGS), Collection(api, SESSIONS)
+    config = Stream(api, configs.path, f"metadata.name={options.node}", config_copy.tell, find_path=configs.find)
+    sessions = Stream(api, records.path, of_node, announcer.tell_sessions, find_path=records.find)
     threads.start("watch of pods", pods.run)
     threads.start("watch of the config", config.run)
+    threads.start("watch of sessions", sessions.run)
     threads.start("copy of pods", pod_copy.run)
     threads.start("copy of the config", config_copy.run)
     threads.start("following of pods", follower.run)
+    threads.start("announcing of sessions", announcer.run)
     threads.start("reporting", StatusWriter(api, configs, options.node, board).run)
     threads.start("heartbeat", heartbeat.run)
-    return measure_following(api, follower, heartbeat, {"pods": pods, "config": config})
+    streams = {"pods": pods, "config": config, "sessions": sessions}
+    return measure_following(api, follower, announcer, heartbeat, streams)
+
+
+def _connect(options: argparse.Namespace, name: str) -> ControlClient:
+    return ControlClient(options.journal / SOCKET_NAME, f"{name}-{os.getpid()}", timeout=CONTROL_TIMEOUT)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -51,7 +51,7 @@ class Api:
         self.errors: Counter[str] = Counter()
         """Requests that failed, by HTTP status; `no_answer` where none came."""
         self._credentials = credentials
-        self._pool = urllib3.PoolManager(maxsize=4, retries=False, ssl_context=credentials.tls())
+        self._pool = urllib3.PoolManager(maxsize=8, retries=False, ssl_context=credentials.tls())
         self._timeout = urllib3.Timeout(connect=timeout, read=timeout)
         self._watch_timeout = urllib3.Timeout(connect=timeout, read=silence)
 

@@ -1,4 +1,4 @@
-"""Where the API server has the nodes' configs: a newer Podcorder may serve them in a newer version alone."""
+"""Where the API server has the objects of a kind: a newer Podcorder may serve them in a newer version alone."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from podcorder_agent.cluster.errors import NotFound
 from podcorder_crds import API_VERSION
 
 GROUP = API_VERSION.partition("/")[0]
-_PLURAL = "noderecordingconfigs"
+CONFIGS = "noderecordingconfigs"
+SESSIONS = "recordedsessions"
 
 
-class ConfigCollection:
+class Collection:
     """In this agent's own version while that is served; then in the one that the API server prefers of the others."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, plural: str) -> None:
         self._api = api
+        self._plural = plural
         self.api_version = API_VERSION
 
     @property
     def path(self) -> str:
-        return f"/apis/{self.api_version}/{_PLURAL}"
+        """Of all namespaces."""
+        return f"/apis/{self.api_version}/{self._plural}"
+
+    def path_in(self, namespace: str) -> str:
+        """Of one namespace."""
+        return f"/apis/{self.api_version}/namespaces/{namespace}/{self._plural}"
 
     def find(self) -> str:
         """The path, after a look at what is served now. Raises ApiError."""
@@ -36,4 +43,4 @@ class ConfigCollection:
             resources = self._api.get(f"/apis/{api_version}").get("resources", ())
         except NotFound:
             return False
-        return any(each.get("name") == _PLURAL for each in resources)
+        return any(each.get("name") == self._plural for each in resources)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from podcorder_agent.cluster.errors import CredentialsMissing
+from podcorder_agent.cluster.errors import CredentialsMissing, DigestKeyMissing
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -56,6 +56,19 @@ def read_credentials(environment: Mapping[str, str], account: Path = SERVICE_ACC
         )
     address = f"[{host}]" if ":" in host else host
     return Credentials(f"https://{address}:{port}", account / "ca.crt", account / "token")
+
+
+def read_digest_key(path: Path) -> bytes:
+    """The key of the digests of commands, which the operator has too. Raises DigestKeyMissing."""
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise DigestKeyMissing(
+            f"{path} cannot be read ({error.strerror}): mount the Secret podcorder-digest there."
+        ) from None
+    if not key:
+        raise DigestKeyMissing(f"{path} is empty: mount the Secret podcorder-digest there.")
+    return key
 
 
 def _read_kubeconfig(path: Path) -> Credentials:

@@ -13,6 +13,12 @@ class CredentialsMissing(PodcorderError):
     exit_code = 50
 
 
+class DigestKeyMissing(PodcorderError):
+    """The key by which the commands of sessions are recognised cannot be read."""
+
+    exit_code = 53
+
+
 class ApiError(Exception):
     """A request that failed. `str()` is what the API server said, or what happened on the way."""
 

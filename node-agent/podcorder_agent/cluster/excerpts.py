@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from podcorder_agent.cluster.pods import HOOKS, MIRROR, MOST_ENTRIES, PROBES, ContainerType
+from podcorder_agent.cluster.objects import MOST_ENTRIES
+from podcorder_agent.cluster.pods import HOOKS, MIRROR, PROBES, ContainerType
 from podcorder_agent.cluster.streams import Change, Put
 
 Shape = Mapping[str, "Shape | None"]

@@ -10,11 +10,13 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from podcorder_agent.cluster.capabilities import report_capabilities, report_loader
 from podcorder_agent.cluster.cgroups import PodCgroup, PodCgroups
 from podcorder_agent.cluster.decisions import NAMING_NS, Decision, Recorded, Unrecorded, decide
+from podcorder_agent.cluster.losses import Losses
 from podcorder_agent.cluster.matching import Combination, PolicyKey, key_of, match
 from podcorder_agent.cluster.pods import ContainerFacts, PodFacts
 from podcorder_agent.cluster.recovery import Recovery
@@ -48,8 +50,16 @@ _NOBODY = 0
 class Follower:
     """The node as it is, and the recorder made to fit it."""
 
-    def __init__(self, journal: Path, control: ControlClient, root: Path, board: Board) -> None:
-        """`root`: where the cgroup2 tree is mounted."""
+    def __init__(
+        self,
+        journal: Path,
+        control: ControlClient,
+        root: Path,
+        board: Board,
+        tell_generation: Callable[[int, Recovery], None] = lambda generation, recovery: None,
+    ) -> None:
+        """`root`: where the cgroup2 tree is mounted. `tell_generation`: is told of each load of the programs, and what
+        earlier exporters asked of it."""
         self._journal = journal
         self._control = control
         self._root = root
@@ -62,6 +72,8 @@ class Follower:
         """New cgroups that are no pod's, to be let go."""
         self._decisions: dict[int, Decision] = {}
         self._selection = Selection(control)
+        self._losses = Losses()
+        self._tell_generation = tell_generation
         self._loader: Loader | None = None
         self._reader: Reader | None = None
         self._generation: int | None = None
@@ -155,6 +167,7 @@ class Follower:
                 if each.removed is not None:
                     self._forget(each.id)
         self._reader = reader
+        self._tell_generation(greeting["generation"], recovery)
 
     def _scan(self) -> None:
         """Look for what nobody told of."""
@@ -168,9 +181,14 @@ class Follower:
         if generation != self._generation:
             self._generation = generation
             self._selection.forget_all()
+            self._losses.forget()
             self._scan()
+            if generation is not None:
+                self._tell_generation(generation, Recovery())
 
     def _observe(self, frame: Frame) -> None:
+        if frame.kind is FrameKind.NOTE:
+            self._losses.note_journal(frame.payload, time.monotonic())
         if frame.kind is not FrameKind.LIFECYCLE:
             return
         for change in cgroup_changes(frame.payload):
@@ -283,6 +301,7 @@ class Follower:
             self._next_health = time.monotonic() + HEALTH_SECONDS
             health = self._control.health()
             self._selection.note(health)
+            self._losses.note_health(health, time.monotonic())
             self._loader = report_loader(health.get("loader"))
 
     def _post(self, recorder_problem: str) -> None:
@@ -299,6 +318,8 @@ class Follower:
                     recorder_problem,
                     config.unload and self._unloaded == self._generation,
                     self._loader,
+                    self._losses.is_full(),
+                    self._losses.find_losing(time.monotonic()),
                 )
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from podcorder_agent.cluster.announcer import Announcer
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
@@ -40,16 +41,19 @@ WATCH_AGE = Metric(
     "podcorder.watch.age",
     "s",
     "Since the API server last told or confirmed anything.",
-    (Attribute("podcorder.watch.collection", "pods or config."),),
+    (Attribute("podcorder.watch.collection", "pods, config or sessions."),),
     gauge=True,
 )
 LEASE_AGE = Metric("podcorder.lease.age", "s", "Since the agent's Lease was last renewed.", gauge=True)
+ANNOUNCED = Metric(
+    "podcorder.sessions.announced", "{session}", "Sessions that the journal was told somebody has asked for."
+)
 
-METRICS = (CONTAINERS, SLOTS, API_ERRORS, WATCH_AGE, LEASE_AGE)
+METRICS = (CONTAINERS, SLOTS, API_ERRORS, WATCH_AGE, LEASE_AGE, ANNOUNCED)
 
 
 def measure_following(
-    api: Api, follower: Follower, heartbeat: Heartbeat, streams: Mapping[str, Stream]
+    api: Api, follower: Follower, announcer: Announcer, heartbeat: Heartbeat, streams: Mapping[str, Stream]
 ) -> list[Measure]:
     """`streams`: by the name of what each follows."""
 
@@ -63,4 +67,5 @@ def measure_following(
         Measure(API_ERRORS, lambda: {(kind,): count for kind, count in tuple(api.errors.items())}),
         Measure(WATCH_AGE, lambda: {(name,): stream.age for name, stream in streams.items()}),
         Measure(LEASE_AGE, lambda: {(): heartbeat.age}),
+        Measure(ANNOUNCED, lambda: {(): announcer.told}),
     ]

@@ -13,12 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from podcorder_agent.cluster.expansions import expand
+from podcorder_agent.cluster.objects import MOST_ENTRIES, MOST_TEXT, read_mapping, read_mappings, read_text
 
-MOST_ENTRIES = 256
-"""Of a list: containers of a pod, variables of a container, ..."""
-MOST_TEXT = 1024
-"""Characters of an argument, an image's name, ...; an argument vector with a longer one is left out."""
 MOST_ARGUMENTS = 64
+"""Of a vector; one with more of them, or with one of more than MOST_TEXT characters, is left out."""
 
 MIRROR = "kubernetes.io/config.mirror"
 """Of a static pod: the uid by which the kubelet knows it, and its cgroup is called (kubelet's pod config)."""
@@ -91,48 +89,48 @@ class PodFacts:
 
 def read_pod(raw: dict[str, Any]) -> PodFacts | None:
     """The facts; None of what has no name or uid."""
-    metadata, spec, status = _mapping(raw, "metadata"), _mapping(raw, "spec"), _mapping(raw, "status")
-    namespace, name, uid = _text(metadata, "namespace"), _text(metadata, "name"), _text(metadata, "uid")
+    metadata, spec, status = read_mapping(raw, "metadata"), read_mapping(raw, "spec"), read_mapping(raw, "status")
+    namespace, name, uid = read_text(metadata, "namespace"), read_text(metadata, "name"), read_text(metadata, "uid")
     if not (namespace and name and uid):
         return None
-    labels = {key: value for key, value in _mapping(metadata, "labels").items() if isinstance(value, str)}
+    labels = {key: value for key, value in read_mapping(metadata, "labels").items() if isinstance(value, str)}
     return PodFacts(
         namespace,
         name,
         uid,
-        _text(_mapping(metadata, "annotations"), MIRROR) or uid,
+        read_text(read_mapping(metadata, "annotations"), MIRROR) or uid,
         tuple(sorted(labels.items())),
         _find_owner(metadata, labels),
-        _text(status, "phase") in _ENDED,
-        tuple(_read_container(each, kind, status) for kind in ContainerType for each in _mappings(spec, kind.value))[
-            :MOST_ENTRIES
-        ],
-        _text(metadata, "creationTimestamp"),
+        read_text(status, "phase") in _ENDED,
+        tuple(
+            _read_container(each, kind, status) for kind in ContainerType for each in read_mappings(spec, kind.value)
+        )[:MOST_ENTRIES],
+        read_text(metadata, "creationTimestamp"),
     )
 
 
 def _read_container(raw: dict[str, Any], kind: ContainerType, status: dict[str, Any]) -> ContainerFacts:
-    name = _text(raw, "name")
+    name = read_text(raw, "name")
     ids = set()
-    for each in _mappings(status, kind.statuses):
-        if _text(each, "name") == name:
-            state, last = _mapping(each, "state"), _mapping(each, "lastState")
-            holders = (each, _mapping(state, "terminated"), _mapping(last, "terminated"))
-            ids |= {_text(holder, "containerID").rpartition("://")[2] for holder in holders}
-    return ContainerFacts(name, kind, _text(raw, "image"), _find_probes(raw), frozenset(ids - {""}))
+    for each in read_mappings(status, kind.statuses):
+        if read_text(each, "name") == name:
+            state, last = read_mapping(each, "state"), read_mapping(each, "lastState")
+            holders = (each, read_mapping(state, "terminated"), read_mapping(last, "terminated"))
+            ids |= {read_text(holder, "containerID").rpartition("://")[2] for holder in holders}
+    return ContainerFacts(name, kind, read_text(raw, "image"), _find_probes(raw), frozenset(ids - {""}))
 
 
 def _find_probes(raw: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
-    variables = {_text(each, "name"): _text(each, "value") for each in _mappings(raw, "env")}
-    probes = [_find_command(_mapping(raw, each)) for each in PROBES]
-    hooks = [_find_command(_mapping(_mapping(raw, "lifecycle"), each)) for each in HOOKS]
+    variables = {read_text(each, "name"): read_text(each, "value") for each in read_mappings(raw, "env")}
+    probes = [_find_command(read_mapping(raw, each)) for each in PROBES]
+    hooks = [_find_command(read_mapping(read_mapping(raw, "lifecycle"), each)) for each in HOOKS]
     expanded = [_expand_all(each, variables) for each in probes]
     return tuple(dict.fromkeys(each for each in (*expanded, *hooks) if _is_comparable(each)))
 
 
 def _find_command(handler: dict[str, Any]) -> tuple[str, ...]:
     """What a handler executes; nothing where it does something else."""
-    command = _mapping(handler, "exec").get("command")
+    command = read_mapping(handler, "exec").get("command")
     if not isinstance(command, list) or not all(isinstance(each, str) for each in command):
         return ()
     return tuple(command) if _is_comparable(command) else ()
@@ -154,12 +152,12 @@ def _is_comparable(command: Sequence[str]) -> bool:
 
 def _find_owner(metadata: dict[str, Any], labels: dict[str, str]) -> Owner | None:
     """The controller; a ReplicaSet's Deployment and a Job's CronJob by how their controllers name what they make."""
-    for each in _mappings(metadata, "ownerReferences"):
-        if each.get("controller") is True and (kind := _text(each, "kind")) and (name := _text(each, "name")):
+    for each in read_mappings(metadata, "ownerReferences"):
+        if each.get("controller") is True and (kind := read_text(each, "kind")) and (name := read_text(each, "name")):
             template = labels.get(_TEMPLATE_HASH)
             if kind == "ReplicaSet" and template and name.endswith(f"-{template}") and len(name) > len(template) + 1:
                 return Owner("Deployment", name.removesuffix(f"-{template}"))
-            if kind == "Job" and (cron := _find_cron_job(name, _text(metadata, "creationTimestamp"))):
+            if kind == "Job" and (cron := _find_cron_job(name, read_text(metadata, "creationTimestamp"))):
                 return Owner("CronJob", cron)
             return Owner(kind, name)
     return None
@@ -173,18 +171,3 @@ def _find_cron_job(job: str, created: str) -> str:
     except ValueError:
         return ""
     return found["name"] if found and 0 <= moment - int(found["minutes"]) * 60 <= _LATEST_START else ""
-
-
-def _mapping(raw: dict[str, Any], field: str) -> dict[str, Any]:
-    value = raw.get(field)
-    return value if isinstance(value, dict) else {}
-
-
-def _mappings(raw: dict[str, Any], field: str) -> list[dict[str, Any]]:
-    value = raw.get(field)
-    return [each for each in value if isinstance(each, dict)][:MOST_ENTRIES] if isinstance(value, list) else []
-
-
-def _text(raw: dict[str, Any], field: str) -> str:
-    value = raw.get(field)
-    return value[:MOST_TEXT] if isinstance(value, str) else ""

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from podcorder_agent.cluster.announcements import ANNOUNCEMENT, ANNOUNCING
 from podcorder_agent.journal.frames import Frame, FrameKind
 
 
@@ -17,9 +18,14 @@ class Recovery:
     """Settings by slot, as `configure` requests left them."""
     decided: set[int] = field(default_factory=set)
     """Cgroups that were selected or excluded."""
+    announced: dict[str, int] = field(default_factory=dict)
+    """By the uids of the RecordedSessions that the journal was told of: when, boot time, ns."""
+    announcing: dict[str, Any] | None = None
+    """The data of the latest fact `announcing`."""
     _begun: int = 0
     """Boot time of the recorder's start with new programs, ns: what was asked before is void."""
     _times: dict[int, int] = field(default_factory=dict)
+    _announcing_time: int = 0
 
     def observe(self, frame: Frame) -> None:
         """Requests and notes count, other frames are nothing to it."""
@@ -34,6 +40,9 @@ class Recovery:
         if told.get("note") == "started":
             self._begun = frame.time
             self.slots = {slot: each for slot, each in self.slots.items() if self._times[slot] >= frame.time}
+            self.announced = {uid: time for uid, time in self.announced.items() if time >= frame.time}
+            if self._announcing_time < frame.time:
+                self.announcing = None
         elif isinstance(request := told.get("request"), dict):
             self._take(request, frame.time)
 
@@ -46,3 +55,11 @@ class Recovery:
                 self.slots[slot] = settings
         elif request.get("kind") in ("select", "exclude") and isinstance(request.get("cgroup_id"), int):
             self.decided.add(request["cgroup_id"])
+        elif request.get("kind") == "fact" and isinstance(data := request.get("data"), dict):
+            self._take_fact(request.get("subject"), data, time)
+
+    def _take_fact(self, subject: Any, data: dict[str, Any], time: int) -> None:
+        if subject == ANNOUNCING and time >= self._announcing_time:
+            self._announcing_time, self.announcing = time, data
+        elif subject == ANNOUNCEMENT and isinstance(uid := data.get("uid"), str):
+            self.announced[uid] = time

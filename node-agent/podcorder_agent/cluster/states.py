@@ -6,6 +6,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from podcorder_crds import EventClass
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:
@@ -44,6 +46,9 @@ class NodeState:
     """Whether nothing of ours is left in the kernel, as the config asks."""
     loader: Loader | None = None
     """None: the recorder has not said yet."""
+    journal_full: bool = False
+    losing: tuple[EventClass, ...] = ()
+    """Of which records are being lost."""
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 from podcorder_agent import __version__
 from podcorder_agent.cluster.api import Api
-from podcorder_agent.cluster.collections import ConfigCollection
+from podcorder_agent.cluster.collections import Collection
 from podcorder_agent.cluster.errors import ApiError
 from podcorder_agent.cluster.states import Board, NodeState
-from podcorder_crds import MAX_NAMESPACES
+from podcorder_crds import MAX_NAMESPACES, LosslessReason
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +25,15 @@ _MOST_MESSAGE = 4096
 class StatusWriter:
     """Keeps the status in step with the board."""
 
-    def __init__(
-        self, api: Api, configs: ConfigCollection, node: str, board: Board, least: float = LEAST_SECONDS
-    ) -> None:
+    def __init__(self, api: Api, configs: Collection, node: str, board: Board, least: float = LEAST_SECONDS) -> None:
         self._api = api
         self._configs = configs
         self._node = node
         self._board = board
         self._least = least
         self._written: NodeState | None = None
-        self._condition: tuple[str, str] = ("", "")
-        """Status of the condition Ready, and since when."""
+        self._conditions: dict[str, tuple[str, str]] = {}
+        """By type: its status, and since when."""
         self._told = ""
 
     def run(self, stop: threading.Event) -> None:
@@ -64,17 +62,6 @@ class StatusWriter:
         self._board.note_reported(state.namespaces)
 
     def _make_status(self, state: NodeState) -> dict[str, Any]:
-        status, reason, message = explain(state)
-        if status != self._condition[0]:
-            self._condition = status, datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        ready = {
-            "type": "Ready",
-            "status": status,
-            "reason": reason,
-            "message": message[:_MOST_MESSAGE],
-            "observedGeneration": state.generation,
-            "lastTransitionTime": self._condition[1],
-        }
         capabilities = [
             {"name": each.name, "state": each.state}
             | ({"rung": each.rung} if each.rung else {})
@@ -87,9 +74,25 @@ class StatusWriter:
             "namespaces": list(state.namespaces[:MAX_NAMESPACES]),
             "capabilities": capabilities,
             "loader": loader,
-            "conditions": [ready],
+            "losingClasses": [each.value for each in state.losing],
+            "conditions": [
+                self._make_condition("Ready", state.generation, *explain(state)),
+                self._make_condition("Lossless", state.generation, *explain_losses(state)),
+            ],
             "agentVersion": __version__,
             "kernelVersion": os.uname().release,
+        }
+
+    def _make_condition(self, kind: str, generation: int, status: str, reason: str, message: str) -> dict[str, Any]:
+        if status != self._conditions.get(kind, ("", ""))[0]:
+            self._conditions[kind] = status, datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message[:_MOST_MESSAGE],
+            "observedGeneration": generation,
+            "lastTransitionTime": self._conditions[kind][1],
         }
 
 
@@ -109,3 +112,14 @@ def explain(state: NodeState) -> tuple[str, str, str]:
             sentence += f": {reasons.pop()}"
         return "False", "CapabilitiesUnavailable", f"{sentence.removesuffix('.')}."
     return "True", "Recording", "The node records what its config asks for."
+
+
+def explain_losses(state: NodeState) -> tuple[str, str, str]:
+    """Status, reason and message of the condition Lossless."""
+    if state.journal_full:
+        sentence = "Nothing more fits into the journal: see that the collector takes what waits, or give it more room."
+        return "False", LosslessReason.JOURNAL_FULL, sentence
+    if state.losing:
+        names = ", ".join(state.losing)
+        return "False", LosslessReason.LOSING_EVENTS, f"Of these classes events are being lost: {names}."
+    return "True", LosslessReason.RECORDING, "What is recorded is kept."

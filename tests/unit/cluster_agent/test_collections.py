@@ -9,7 +9,7 @@ from typing import Any
 from fixtures.api_server import ApiServer, status
 
 from podcorder_agent.cluster.api import Api
-from podcorder_agent.cluster.collections import ConfigCollection
+from podcorder_agent.cluster.collections import CONFIGS, Collection
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.streams import Change, Pace, Put, Stream
 
@@ -28,7 +28,7 @@ def serve(server: ApiServer, *versions: str, without: str = "") -> None:
 def find(server: ApiServer) -> str:
     async def run() -> str:
         async with server:
-            return await asyncio.to_thread(ConfigCollection(Api(Credentials(server.url))).find)
+            return await asyncio.to_thread(Collection(Api(Credentials(server.url)), CONFIGS).find)
 
     return asyncio.run(run())
 
@@ -69,7 +69,7 @@ def test_a_stream_goes_where_its_collection_has_gone() -> None:
 
             server.scripts["list"].append(refuse)
             api = Api(Credentials(server.url))
-            configs = ConfigCollection(api)
+            configs = Collection(api, CONFIGS)
             stream = Stream(api, OLD, "metadata.name=node-1", told.append, Pace(0.05, 0.1), find_path=configs.find)
             stop = threading.Event()
             running = asyncio.create_task(asyncio.to_thread(stream.run, stop))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from podcorder_agent.cluster.credentials import read_credentials
-from podcorder_agent.cluster.errors import CredentialsMissing
+from podcorder_agent.cluster.credentials import read_credentials, read_digest_key
+from podcorder_agent.cluster.errors import CredentialsMissing, DigestKeyMissing
 
 KUBECONFIG = """\
 current-context: here
@@ -62,3 +62,15 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CredentialsMissing) as refused:
         read_credentials({"KUBECONFIG": str(path)}).tls()
     assert "ca.crt" in str(refused.value)
+
+
+def test_the_digest_key_is_read_as_it_is(tmp_path: Path) -> None:
+    """Bytes, no text; where there is none, the sentence names the file and the Secret."""
+    file = tmp_path / "key"
+    for content in (None, b""):
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(DigestKeyMissing, match=f"{file}.*podcorder-digest"):
+            read_digest_key(file)
+    file.write_bytes(b"\xff\n")
+    assert read_digest_key(file) == b"\xff\n"

@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fixtures.journals import GENERATION
 from fixtures.unprivileged_recorder import UnprivilegedRecorder
 
 from podcorder_agent.classes import RecordClass
 from podcorder_agent.cluster.follower import SETTLING_SECONDS, Follower
+from podcorder_agent.cluster.recovery import Recovery
 from podcorder_agent.cluster.states import Board, Loader
 from podcorder_agent.cluster.streams import Drop, Listed, Put
 from podcorder_agent.control.client import ControlClient
 from podcorder_agent.control.messages import MessageError
 from podcorder_agent.interpreter.records import LAYOUTS, RING_HEADER_SIZE, VERSION
 from podcorder_agent.journal import FrameKind
+from podcorder_crds import EventClass
 
 UID = "8cc49130-27d7-4a43-ba0d-06b9063437e5"
 POD = f"/kubepods/besteffort/pod{UID}"
@@ -249,6 +252,41 @@ def test_the_loader_is_what_the_recorder_says_of_itself(tmp_path: Path) -> None:
             node.tell(make_config(make_entry()))
             node.until_applied(1)
             assert node.board.read().loader == told
+
+
+def test_a_segment_that_went_unsent_is_told(tmp_path: Path) -> None:
+    """The node's state names the classes of which records went with it."""
+    with following(tmp_path) as node:
+        node.tell(make_config(make_entry()))
+        node.until_applied(1)
+        assert node.board.read().losing == ()
+        node.recorder.append(FrameKind.NOTE, b'{"note":"dropped","classes":[3]}')
+        node.until(lambda: node.board.read().losing == (EventClass.EXEC,))
+
+
+def test_who_listens_is_told_of_each_load(tmp_path: Path) -> None:
+    """With what the journal has of it at the start; of a recorder that begins anew, with nothing."""
+    told: list[tuple[int, Recovery]] = []
+    with UnprivilegedRecorder(tmp_path) as recorder:
+        fact = {"kind": "fact", "subject": "announcement", "data": {"uid": "session"}}
+        recorder.append(FrameKind.REQUEST, {"number": 1, "peer_uid": 0, "request": fact})
+        control = ControlClient(tmp_path / "control.sock", "follower")
+        follower = Follower(tmp_path, control, tmp_path, Board(), lambda *each: told.append(each))
+        stop = threading.Event()
+        thread = threading.Thread(target=follower.run, args=(stop,), daemon=True)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.005)
+        control.greeting["generation"] = GENERATION + 1
+        while len(told) < 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        stop.set()
+        thread.join(10)
+    assert [(generation, *each.announced) for generation, each in told] == [
+        (GENERATION, "session"),
+        (GENERATION + 1,),
+    ]
 
 
 def test_an_unloading_config_lets_go_of_everything(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from fixtures.api_server import ApiServer, status
 
 from podcorder_agent.cluster import metrics
+from podcorder_agent.cluster.announcer import Announcer
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.errors import ApiError
@@ -81,9 +82,11 @@ def test_a_watch_is_as_old_as_the_last_word_of_it() -> None:
 def test_every_metric_is_measured(tmp_path: Path) -> None:
     """The reference lists what there is, and nothing else."""
     api = Api(Credentials("http://127.0.0.1:1"))
-    follower = Follower(tmp_path, ControlClient(tmp_path / "none", "test"), tmp_path, Board())
+    control = ControlClient(tmp_path / "none", "test")
+    follower = Follower(tmp_path, control, tmp_path, Board())
+    announcer = Announcer(control, b"key")
     streams = {"pods": Stream(api, PODS, "", lambda _: None)}
-    found = measure_following(api, follower, Heartbeat(api, "podcorder", "node-1", "pod"), streams)
+    found = measure_following(api, follower, announcer, Heartbeat(api, "podcorder", "node-1", "pod"), streams)
     assert [each.metric for each in found] == [*metrics.METRICS]
     read = {each.metric.name: each.read() for each in found}
     assert read["podcorder.node.containers"] == {("recorded",): 0, ("waiting",): 0, ("excluded",): 0}

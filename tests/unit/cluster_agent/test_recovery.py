@@ -58,6 +58,25 @@ def test_cgroups_that_were_decided_about_are_known() -> None:
     assert recovery.decided == {5, 6}
 
 
+def test_announcements_are_known_to_the_load_they_were_made_to() -> None:
+    """The sessions told of, and the latest word on announcing, since the recorder began anew."""
+    fact = {"kind": "fact", "subject": "announcement"}
+    recovery = recover(
+        request(3, **fact, data={"uid": "early"}),
+        request(3, kind="fact", subject="announcing", data={"key": "early"}),
+        request(9, kind="fact", subject="announcing", data={"key": "late"}),
+        request(8, kind="fact", subject="announcing", data={"key": "between"}),
+        make_frame(FrameKind.NOTE, 5, {"note": "started"}),
+        request(6, **fact, data={"uid": "late"}),
+        request(4, **fact, data={"uid": "carried"}),
+        request(7, kind="fact", subject="other", data={"uid": "other"}),
+    )
+    assert recovery.announced.keys() == {"late"}
+    assert recovery.announcing == {"key": "late"}
+    recovery.observe(make_frame(FrameKind.NOTE, 10, {"note": "started"}))
+    assert (recovery.announced, recovery.announcing) == ({}, None)
+
+
 def test_what_cannot_be_read_is_passed_over() -> None:
     """Frames of other kinds, and content of other shapes."""
     damaged = make_frame(FrameKind.REQUEST, 1, {})._replace(payload=b"{")

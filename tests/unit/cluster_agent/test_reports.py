@@ -15,12 +15,12 @@ from fixtures.api_server import ApiServer, status
 
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.capabilities import report_capabilities, report_loader
-from podcorder_agent.cluster.collections import ConfigCollection
+from podcorder_agent.cluster.collections import CONFIGS, Collection
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.leases import Heartbeat
 from podcorder_agent.cluster.states import Board, Capability, Loader, NodeState
-from podcorder_agent.cluster.statuses import StatusWriter, explain
-from podcorder_crds import NodeRecordingConfigStatus
+from podcorder_agent.cluster.statuses import StatusWriter, explain, explain_losses
+from podcorder_crds import EventClass, NodeRecordingConfigStatus
 
 CONFIG = "/apis/podcorder.dev/v1alpha1/noderecordingconfigs/node-1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/podcorder/leases/agent.node-1"
@@ -38,7 +38,7 @@ async def until(condition: Callable[[], object]) -> None:
 async def writing(server: ApiServer, board: Board, least: float) -> AsyncIterator[None]:
     stop = threading.Event()
     api = Api(Credentials(server.url))
-    writer = StatusWriter(api, ConfigCollection(api), "node-1", board, least)
+    writer = StatusWriter(api, Collection(api, CONFIGS), "node-1", board, least)
     thread = threading.Thread(target=writer.run, args=(stop,), daemon=True)
     thread.start()
     try:
@@ -60,7 +60,7 @@ def test_the_status_is_of_the_contract() -> None:
         board = Board()
         async with ApiServer() as server, writing(server, board, 0.05):
             server.put(CONFIG)
-            board.post(replace(STATE, problems=("a",), loader=Loader("bcc", "asked for")))
+            board.post(replace(STATE, problems=("a",), loader=Loader("bcc", "asked for"), losing=(EventClass.OPEN,)))
             await until(lambda: written(server))
             (request,) = server.requests("patch")
             assert request.path == f"{CONFIG}/status"
@@ -69,7 +69,11 @@ def test_the_status_is_of_the_contract() -> None:
             assert request.body.keys() == {"status"}
             found = NodeRecordingConfigStatus.model_validate(request.body["status"])
             assert (found.applied_generation, found.namespaces) == (4, ("default", "shop"))
-            assert found.conditions[0].reason == "NotUnderstood"
+            assert {each.type: each.reason for each in found.conditions} == {
+                "Ready": "NotUnderstood",
+                "Lossless": "LosingEvents",
+            }
+            assert found.losing_classes == (EventClass.OPEN,)
             assert found.loader is not None
             assert (found.loader.name, found.loader.reason) == ("bcc", "asked for")
 
@@ -171,6 +175,21 @@ def test_ready_says_what_is_wrong(change: dict[str, Any], reason: str) -> None:
     assert (found, why) == ("True" if reason == "Recording" else "False", reason)
     for problem in change.get("problems", ()) if reason == "NotUnderstood" else ():
         assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "message"),
+    [
+        ({}, "Recording", ""),
+        ({"losing": (EventClass.OPEN, EventClass.EXIT)}, "LosingEvents", "Open, Exit"),
+        ({"journal_full": True, "losing": (EventClass.OPEN,)}, "JournalFull", "collector"),
+    ],
+)
+def test_lossless_says_what_is_lost(change: dict[str, Any], reason: str, message: str) -> None:
+    """The condition is False while the journal is full or events are being lost, and names their classes."""
+    found = explain_losses(replace(STATE, **change))
+    assert found[:2] == ("True" if reason == "Recording" else "False", reason)
+    assert message in found[2]
 
 
 def test_one_reason_for_several_is_said_once() -> None:
