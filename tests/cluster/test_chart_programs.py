@@ -97,6 +97,7 @@ def test_the_exporter() -> None:
     options = parse_exporter(exporter["args"])
     assert is_mounted(exporter, options.journal)
     assert is_mounted(exporter, options.copies)
+    assert is_mounted(exporter, options.digest_key)
     environment = read_environment(exporter)
     assert environment["OTEL_RESOURCE_ATTRIBUTES"] == "k8s.node.name=$(NODE_NAME),k8s.cluster.name=one"
     settings = read_settings(environment)
