@@ -17,6 +17,7 @@ from podcorder_agent.cluster.capabilities import report_capabilities, report_loa
 from podcorder_agent.cluster.cgroups import PodCgroup, PodCgroups
 from podcorder_agent.cluster.decisions import NAMING_NS, Decision, Recorded, Unrecorded, decide
 from podcorder_agent.cluster.losses import Losses
+from podcorder_agent.cluster.logins import SLOT, Logins, ask_for_logins
 from podcorder_agent.cluster.matching import Combination, PolicyKey, key_of, match
 from podcorder_agent.cluster.pods import ContainerFacts, PodFacts
 from podcorder_agent.cluster.recovery import Recovery
@@ -74,6 +75,7 @@ class Follower:
         self._selection = Selection(control)
         self._losses = Losses()
         self._tell_generation = tell_generation
+        self._logins = Logins(control, root)
         self._loader: Loader | None = None
         self._reader: Reader | None = None
         self._generation: int | None = None
@@ -160,6 +162,7 @@ class Follower:
                 if now - frame.time < UNKNOWN_NS:
                     self._observe(frame)
         self._strangers -= recovery.decided
+        self._logins.adopt(recovery.slots.pop(SLOT, None))
         self._selection.adopt(recovery.slots)
         for each in list(self._cgroups.known.values()):
             if each.id in recovery.decided:
@@ -182,6 +185,8 @@ class Follower:
             self._generation = generation
             self._selection.forget_all()
             self._losses.forget()
+            self._logins.forget_all()
+            self._dirty.add(_NOBODY)
             self._scan()
             if generation is not None:
                 self._tell_generation(generation, Recovery())
@@ -200,7 +205,7 @@ class Follower:
     def _exclude_strangers(self) -> None:
         while self._strangers:
             number = next(iter(self._strangers))
-            self._selection.let_go(number)
+            self._selection.let_go(number, outside=self._logins.recorded)
             self._selection.forget(number)
             self._strangers.remove(number)
 
@@ -276,18 +281,22 @@ class Follower:
 
     def _apply(self) -> None:
         """Ask for what has been decided. Raises ControlError: then all of it is looked at again."""
+        policies = self._config.config.policies
         recorded = {number: each for number, each in self._decisions.items() if isinstance(each, Recorded)}
         excluded = frozenset(
             number
             for number, each in self._decisions.items()
-            if each is Unrecorded.EXCLUDED and (self._cgroups.known[number].held or self._selection.knows(number))
+            if each is Unrecorded.EXCLUDED
+            # in a container that nobody told of anybody could pass for a login
+            and (ask_for_logins(policies) or self._cgroups.known[number].held or self._selection.knows(number))
         )
         self._selection.apply(self._policies, recorded, excluded)
+        self._selection.note(self._logins.apply(policies) or {})
         for number in [*recorded, *excluded]:
             if self._cgroups.known[number].removed is not None:
                 self._forget(number)
         self._dirty.clear()
-        if not self._config.config.problems and not self._selection.refused:
+        if not self._config.config.problems and not self._selection.refused and not self._logins.refused:
             self._applied = self._config.config.generation
 
     def _forget(self, number: int) -> None:
@@ -314,7 +323,7 @@ class Follower:
                     self._applied,
                     self._pods.namespaces,
                     report_capabilities(self._selection.capabilities),
-                    (*config.problems, *self._selection.refused.values()),
+                    (*config.problems, *self._selection.refused.values(), *filter(None, [self._logins.refused])),
                     recorder_problem,
                     config.unload and self._unloaded == self._generation,
                     self._loader,

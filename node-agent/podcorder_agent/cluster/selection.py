@@ -29,7 +29,7 @@ class Control(Protocol):
 
     def select(self, cgroup_id: int, slot: int, session_kind: str, container: Message) -> Message: ...
 
-    def exclude(self, cgroup_id: int) -> Message: ...
+    def exclude(self, cgroup_id: int, outside: bool = False) -> Message: ...
 
 
 class Selection:
@@ -110,10 +110,10 @@ class Selection:
             del self._configured[slot]
             self.refused.pop(("slot", slot), None)
 
-    def let_go(self, number: int) -> None:
-        """Have a cgroup not recorded. Raises ControlError."""
+    def let_go(self, number: int, outside: bool = False) -> None:
+        """Have a cgroup not recorded. `outside`: it is no container, and logins in it are. Raises ControlError."""
         with self._refusals("cgroup", number, f"to let go of cgroup {number}"):
-            self._control.exclude(number)
+            self._control.exclude(number, outside)
 
     def _assign(
         self, policies: Mapping[PolicyKey, ConfiguredPolicy], counts: Mapping[Combination, int]

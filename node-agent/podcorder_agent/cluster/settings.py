@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from podcorder_agent.classes import EVENT_CLASSES
+from podcorder_agent.cluster.logins import ask_for_logins
 from podcorder_agent.cluster.matching import DEBUG_SESSIONS, PLAIN_SESSIONS, Combination, PolicyKey
 from podcorder_agent.policies import compile_slot
 from podcorder_crds import ConfiguredPolicy
@@ -26,4 +27,6 @@ def events_of(policies: Collection[ConfiguredPolicy], settling: bool) -> list[st
     kinds = dict.fromkeys((*PLAIN_SESSIONS, *DEBUG_SESSIONS))
     wanted = {kind: [each for each in policies if kind in each.spec.sessions] for kind in kinds}
     known = compile_slot(wanted)["events"] if any(wanted.values()) else []
+    if ask_for_logins(policies):
+        known = [*known, "exit"]  # what a new container holds must not pass for a login
     return [each for each in EVENT_CLASSES if each in known or (settling and each in FIRST_EVENTS)]

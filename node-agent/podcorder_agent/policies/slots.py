@@ -50,8 +50,8 @@ def compile_slot(policies: Mapping[SessionKind, Collection[NamedPolicy]]) -> Slo
     everyone = _sort(each for found in by_kind.values() for each in found)
     union = compile_combination(describe_policies(everyone), combine(each.spec for each in everyone))
     kinds = {kind.value: _compile_kind(found) for kind, found in by_kind.items()}
-    if kinds.get(SessionKind.EXEC) != kinds.get(SessionKind.PROBE):
-        # By the first exec of a session the two are told apart.
+    if kinds.get(SessionKind.EXEC) != kinds.get(SessionKind.PROBE) or SessionKind.HOST in kinds:
+        # By the first exec of a session the two are told apart, and it is seen who begins a login.
         union["events"] = [each for each in EVENT_CLASSES if each in ("exec", *union["events"])]
     return {**union, "kinds": kinds, "own_session": not by_kind.keys().isdisjoint(OWN_KINDS)}
 

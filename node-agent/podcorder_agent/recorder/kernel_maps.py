@@ -24,6 +24,7 @@ _SESSION = struct.Struct("=3Q2I")
 _COUNTERS = struct.Struct(f"={1 + CLASS_COUNT * (1 + len(REASON_NAMES))}Q")
 _SKIPPED = struct.Struct(f"={CLASS_COUNT}Q")
 _ZERO = bytes(4)
+_SELECTION_PENDING = 1
 _SELECTION_EXCLUDED = 2
 _SELECTION_WATCHED = 4
 _SELECTION_RUNTIME = 8
@@ -182,10 +183,12 @@ class KernelMaps:
     def exclude(self, cgroup_id: int, container_id: int, *, outside: bool) -> None:
         """Do not record a cgroup in this one; what is held or recorded by itself stays as it is.
 
-        `outside`: it is no container, and logins in it are recorded.
+        `outside`: it is no container, nor is anything in it that is not recorded, and logins in it are.
         """
         present = self._maps["cgroups"].lookup(struct.pack("=Q", cgroup_id))
-        if cgroup_id == container_id or present is None or _SELECTION.unpack(present)[0] == container_id:
+        told = _SELECTION.unpack(present) if present is not None else (container_id, *[0] * 7)
+        unrecorded = told[6] & (_SELECTION_EXCLUDED | _SELECTION_PENDING)
+        if cgroup_id == container_id or told[0] == container_id or (outside and unrecorded):
             flags = _SELECTION_EXCLUDED | (_SELECTION_OUTSIDE if outside else 0)
             self._set_selection(cgroup_id, container_id, 0, flags)
 

@@ -59,6 +59,7 @@ FLAGS = {
     "SLOT_SKIPS_OWN": filters._SKIPS_OWN,
     "ACCESS_READ": filters._ACCESS["read"],
     "ACCESS_WRITE": filters._ACCESS["write"],
+    "SELECTION_PENDING": kernel_maps._SELECTION_PENDING,
     "SELECTION_EXCLUDED": kernel_maps._SELECTION_EXCLUDED,
     "SELECTION_WATCHED": kernel_maps._SELECTION_WATCHED,
     "SELECTION_RUNTIME": kernel_maps._SELECTION_RUNTIME,
