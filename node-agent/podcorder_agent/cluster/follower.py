@@ -16,8 +16,8 @@ from pathlib import Path
 from podcorder_agent.cluster.capabilities import report_capabilities, report_loader
 from podcorder_agent.cluster.cgroups import PodCgroup, PodCgroups
 from podcorder_agent.cluster.decisions import NAMING_NS, Decision, Recorded, Unrecorded, decide
-from podcorder_agent.cluster.losses import Losses
 from podcorder_agent.cluster.logins import SLOT, Logins, ask_for_logins
+from podcorder_agent.cluster.losses import Losses
 from podcorder_agent.cluster.matching import Combination, PolicyKey, key_of, match
 from podcorder_agent.cluster.pods import ContainerFacts, PodFacts
 from podcorder_agent.cluster.recovery import Recovery
