@@ -177,6 +177,10 @@ bench-operator: setup cluster root ## Measure the operator with 2,000 nodes (as 
 bench-admission: setup cluster root ## Measure what it costs an exec to be announced (as root)
 	@$(BIN)/python -m benchmarks.admission
 
+.PHONY: bench-sessions
+bench-sessions: setup cluster root ## Measure the operator with 10,000 records of sessions (as root)
+	@$(BIN)/python -m benchmarks.session_records
+
 PIP_TOOLS := 7.6.2
 PIP_COMPILE := env CUSTOM_COMPILE_COMMAND="make requirements" build/pip-tools/bin/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links

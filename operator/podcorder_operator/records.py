@@ -92,16 +92,15 @@ def find_surplus(counts: Mapping[str, int], limit: int) -> dict[str, int]:
 
     The namespaces that have most give: nobody pushes out what others recorded with many sessions of their own.
     """
-    if sum(counts.values()) <= limit:
-        return {}
+    surplus = {}
     left = limit
-    ascending = sorted(counts.values())
-    for place, count in enumerate(ascending):
-        share = left // (len(ascending) - place)
-        if count > share:
-            return {namespace: count - share for namespace, count in counts.items() if count > share}
-        left -= count
-    return {}
+    ascending = sorted(counts, key=lambda namespace: (counts[namespace], namespace))
+    for place, namespace in enumerate(ascending):
+        share = min(counts[namespace], left // (len(ascending) - place))
+        if counts[namespace] > share:
+            surplus[namespace] = counts[namespace] - share
+        left -= share
+    return surplus
 
 
 def _find_end(

@@ -25,8 +25,9 @@ from podcorder_operator.world import World
 
 logger = logging.getLogger(__name__)
 
-PAGE = 25
-"""A record may be as large as etcd takes it, 1.5 MB, most of it the command: more would not fit into the operator."""
+PAGE = 10
+"""A record may be as large as etcd takes it, 1.5 MB, most of it the command: many more would not fit into the operator.
+Larger pages take longer, too: docs/scale.md."""
 BATCH = 5000
 """Records too many that are found with one look through a namespace."""
 

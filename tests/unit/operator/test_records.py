@@ -96,13 +96,9 @@ def test_what_is_said_of_an_unknown_end(reason: Reason) -> None:
     st.integers(1, 5000),
 )
 def test_the_most_give(counts: dict[str, int], limit: int) -> None:
-    """What is left fits into the limit and nearly fills it, and no namespace gives that has less than another keeps."""
+    """What is left is just what the limit lets, and no namespace gives that has less than another keeps."""
     surplus = find_surplus(counts, limit)
     left = {namespace: count - surplus.get(namespace, 0) for namespace, count in counts.items()}
-    assert sum(left.values()) <= max(limit, 0)
-    assert bool(surplus) == (sum(counts.values()) > limit)
-    if surplus:
-        assert limit - sum(left.values()) < len(counts)
-        assert len({left[namespace] for namespace in surplus}) == 1
-        assert max(left.values()) == left[next(iter(surplus))]
+    assert sum(left.values()) == min(limit, sum(counts.values()))
     assert all(count > 0 for count in surplus.values())
+    assert all(left[namespace] >= max(left.values()) - 1 for namespace in surplus)
