@@ -48,10 +48,10 @@ TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 KUBECTL_PAGE = 500
 
 BOUNDS = {
-    "kubectl get rsess -A": "20 s",
+    "kubectl get rsess -A": "10 s",
     "... bytes of a record": "4 KB",
-    "to look through all": "15 s",
-    "to let half of them go": "50/s",
+    "to look through all": "30 s",
+    "to let half of them go": "at most 50/s",
     "... writes to each of them": "1",
     "operator's memory: most, with them": "150 MB",
     "... most, while half of them goes": "150 MB",

@@ -46,7 +46,7 @@ class Limits:
 class Timing:
     """Seconds."""
 
-    sweep: float = 300.0
+    sweep: float = 600.0
     """From the end of one look through all records to the next."""
     write: float = 0.02
     """Between any two writes: at most 50 a second."""
