@@ -122,6 +122,7 @@ KINDS = (
             Column("Ended", ".status.endTime", "date"),
             Column("Confidence", ".status.confidence"),
             Column("Origin", ".spec.origin", wide=True),
+            Column("Login", ".status.login.uid", "integer", wide=True),
             Column("Exit", ".status.exitCode", "integer", wide=True),
             Column("Mode", ".spec.mode", wide=True),
             Column("Complete", condition("Complete"), wide=True),

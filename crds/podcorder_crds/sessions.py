@@ -167,6 +167,15 @@ class RootProcess(Model):
     """The resolved path of what it executed first, where that is known."""
 
 
+class Login(Model):
+    """Who logged in to the node, as its kernel has it."""
+
+    uid: Annotated[int, Field(strict=True, ge=0, le=2**32 - 2)]
+    """The login uid: the user's number on the node, whichever user its processes became since."""
+    audit_session: Annotated[int, Field(strict=True, ge=1, le=2**32 - 2)]
+    """The audit session, by the number that the node's audit log has of it."""
+
+
 class RecordedSessionStatus(Model):
     """What was recorded of the session. The node's agent writes it; the operator where no agent can any more."""
 
@@ -186,6 +195,9 @@ class RecordedSessionStatus(Model):
     """When the session's last process had gone."""
     root_process: RootProcess | None = None
     """The session's first process."""
+    login: Login | None = None
+    """Who logged in to the node. Of sessions of kind Host alone; where confidence is Ambiguous, another's process began
+    the login in their name."""
     exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] | None = None
     """What the session's first process returned, or 128 + n where signal n ended it."""
     counts: Annotated[tuple[EventCount, ...], Field(max_length=len(EventClass)), Keyed("class")] = ()

@@ -31,6 +31,7 @@ EVENT_TESTS = (
     "tests/system/test_escapes.py",
     "tests/system/test_evasions.py",
     "tests/system/test_file_filters.py",
+    "tests/system/test_host_sessions.py",
     "tests/system/test_law.py",
     "tests/system/test_pid_namespaces.py",
 )

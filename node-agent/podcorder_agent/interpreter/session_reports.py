@@ -50,6 +50,8 @@ class SessionReport:
     losses: tuple[Loss, ...] = ()
     partial: bool = False
     """Older than its recording."""
+    login: tuple[int, int] | None = None
+    """Of a login on the node: login uid and audit session."""
     failure: str | None = None
     """The errno's name, where its command could not be executed: then it never began."""
 
