@@ -106,8 +106,6 @@ class Announcer:
             request = _name_container(request, pod)
             if policies := select(self._world, candidates, pod, request):
                 found.append(_Announcement(request, pod, policies))
-        if found and review.source is Source.ATTACH and await self._is_own_debugger(review, found[0].request, pod):
-            return []
         return found
 
     async def _read_pod(self, review: Review) -> Pod:
@@ -124,20 +122,13 @@ class Announcer:
     async def _get_pod(self, review: Review) -> dict[str, Any]:
         return await self._api.get(PODS, review.name, namespace=review.namespace)
 
-    async def _is_own_debugger(self, review: Review, request: SessionRequest, pod: Pod) -> bool:
-        """Whether the same person added the container: `kubectl debug -it` attaches to it, and that is one session."""
-        if request.container not in pod.ephemeral:
-            return False
-        name = name_of(review, replace(request, kind=SessionKind.DEBUG), pod)
-        try:
-            record = await self._api.get(RECORDED_SESSIONS, name, namespace=review.namespace)
-        except NotFound:
-            return False
-        return is_same_user(record, review)
-
     async def _announce(self, review: Review, announcement: _Announcement) -> str:
         """Creates the record, and returns its namespace/name. Raises ApiError and Unrecordable."""
         request, pod, policies = announcement.request, announcement.pod, announcement.policies
+        if pod and request.kind is SessionKind.ATTACH and request.container in pod.ephemeral:
+            name = await self._find_own_debugger(review, request, pod)
+            if name:
+                return f"{review.namespace}/{name}"
         namespace = review.namespace if pod else self._namespace
         record = make_record(
             name_of(review, request, pod),
@@ -156,6 +147,16 @@ class Announcer:
                 record["metadata"]["name"] = other_name_of(review, request, pod)
                 await self._api.create(RECORDED_SESSIONS, record, namespace=namespace)
         return f"{namespace}/{record['metadata']['name']}"
+
+    async def _find_own_debugger(self, review: Review, request: SessionRequest, pod: Pod) -> str:
+        """The record of the container that somebody attaches to, where the same person added it: `kubectl debug -it`
+        does both, and that is one session. Empty where somebody else did."""
+        name = name_of(review, replace(request, kind=SessionKind.DEBUG), pod)
+        try:
+            record = await self._api.get(RECORDED_SESSIONS, name, namespace=review.namespace)
+        except NotFound:
+            return ""
+        return name if is_same_user(record, review) else ""
 
     async def _is_pending(self, review: Review, record: dict[str, Any], namespace: str) -> bool:
         """Whether the record of that name is of the same person, and still waits for its session."""

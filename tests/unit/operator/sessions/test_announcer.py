@@ -169,11 +169,15 @@ def test_attaching_to_a_debugger() -> None:
     """It is part of the session of who added the container, and a session of its own of anybody else."""
 
     async def test(server: ApiServer, announcer: Announcer) -> None:
-        await announcer.answer(debug("1"))
+        added = await announcer.answer(debug("1"))
         server.put(PODS.path(POD, namespace=NAMESPACE), make_pod(ephemeralContainers=[DEBUGGER]))
-        for user, outcome in (("alice", "unselected"), ("bob", "announced")):
-            attach = make_review("pods/attach", {"container": "debugger"}, userInfo={"username": user})
-            assert (await announcer.answer(attach)).outcome == outcome
+        own, other = [
+            await announcer.answer(make_review("pods/attach", {"container": "debugger"}, userInfo={"username": user}))
+            for user in ("alice", "bob")
+        ]
+        assert own == added
+        assert other.records == ("shop/attach-review-1",)
+        assert len(records(server)) == 2
 
     play(make_world({}), test)
 
