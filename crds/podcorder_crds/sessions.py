@@ -215,8 +215,9 @@ class RecordedSessionStatus(Model):
     """Why the recording does not hold the whole session, each as one word in camel case, such as OlderThanAgent. Empty:
     it does, but for the gaps."""
     conditions: Conditions = ()
-    """Started: the node's agent has seen the session begin; False with the reason NeverStarted where it did not come.
-    Ended: its last process has gone; Unknown where nobody can tell, with the reason NodeGone where its node was
-    removed, AgentSilent where the node's agent never said anything of it. Complete: it has ended, and nothing of it
-    was lost. A record whose session is over (Ended is True or Unknown, or Started is False) is deleted when its time
-    has come; one whose session may be running never is."""
+    """Started: the node's agent has seen the session begin; False where it did not come (NeverStarted) or its command
+    could not be executed (CommandFailed); Unknown where nothing begins on the node that could be seen (NotFollowed), as
+    of Attach, PortForward and NodeProxy. Ended: its last process has gone; Unknown where nobody can tell, such as
+    NotFollowed, NodeGone where the node was removed, AgentSilent where its agent never said anything of it. Complete:
+    it has ended, and nothing of it was lost. A record whose session is over (Ended is True or Unknown, or Started is
+    False) is deleted when its time has come; one whose session may be running never is."""

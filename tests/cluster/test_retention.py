@@ -158,12 +158,15 @@ def test_a_replica_that_leads(
     installation.control_plane.add_node("node-1")
     busy, quiet = make_records("busy"), make_records("quiet")
     for number in range(15):
-        moment = NOW + timedelta(seconds=number)
-        busy.add(f"exec-{number}", make_ended(moment, moment))
+        busy.add(f"exec-{number}")
         busy.add(f"exec-running-{number}", make_running(NOW))
     for number in range(3):
         quiet.add(f"exec-{number}", ended())
-    wait_until(lambda: datetime.now(UTC) > NOW + timedelta(seconds=15), 30, "the last session's end")
+    last = datetime.now(UTC) + timedelta(seconds=16)  # no end counts from before its record was made
+    for number in range(15):
+        moment = last - timedelta(seconds=14 - number)
+        busy.report(f"exec-{number}", make_ended(moment, moment))
+    wait_until(lambda: datetime.now(UTC) > last, 30, "the last session's end")
 
     replicas = []
     for name in ("first", "second"):
