@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from podcorder_agent.cluster.announcements import ANNOUNCEMENT, ANNOUNCING, Announcement, read_announcement
@@ -32,11 +33,18 @@ LOOK_SECONDS = 1.0
 class Announcer:
     """What one load of the recorder's programs was told of sessions, and what it is to be told."""
 
-    def __init__(self, control: ControlClient, key: bytes | None) -> None:
-        """`control` is used by nobody else. `key`: of the digests of commands; None: no session is announced here."""
+    def __init__(
+        self,
+        control: ControlClient,
+        key: bytes | None,
+        tell_announcement: Callable[[Announcement], None] = lambda announcement: None,
+    ) -> None:
+        """`control` is used by nobody else. `key`: of the digests of commands; None: no session is announced here.
+        `tell_announcement`: is told of what the journal was told of."""
         self.told = 0
         """Announcements that the journal has had from here."""
         self._control = control
+        self._tell_announcement = tell_announcement
         self._silent = key is None
         self._announcing = {"key": (key or b"").hex(), "hold_ms": HOLD_MS, "unannounced_ms": UNANNOUNCED_MS}
         self._changes: queue.SimpleQueue[Change | tuple[int, Recovery]] = queue.SimpleQueue()
@@ -131,7 +139,7 @@ class Announcer:
                 self._control.fact(ANNOUNCEMENT, self._due[key].fact)
                 if self._is_same_load():
                     self.told += 1
-                    del self._due[key]
+                    self._tell_announcement(self._due.pop(key))
 
     def _is_same_load(self) -> bool:
         """Whether the last answer came from the load that all this is about; where not, all is to be told anew."""
