@@ -103,16 +103,21 @@ class Keyed(_Annotation):
     """A list of objects that one field tells apart."""
 
     key: str
-    """The field, as written in YAML and in Python."""
+    """The field, as written in YAML."""
 
     def check(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         seen: set[str] = set()
         for item in items:
-            name = getattr(item, self.key)
+            name = getattr(item, self._find_field(item))
             if name in seen:
                 raise ValueError(f"two have the {self.key} {name}: change or remove one")
             seen.add(name)
         return items
+
+    def _find_field(self, item: Item) -> str:
+        """In Python a keyword, such as class, has another name."""
+        fields = type(item).model_fields  # type: ignore[attr-defined]
+        return next(name for name, field in fields.items() if self.key in (name, field.alias))
 
     def write(self, schema: JsonSchemaValue) -> None:
         schema["x-kubernetes-list-type"] = "map"

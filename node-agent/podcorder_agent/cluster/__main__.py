@@ -20,9 +20,10 @@ from podcorder_agent.cluster.excerpts import with_excerpts
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
 from podcorder_agent.cluster.metrics import measure_following
+from podcorder_agent.cluster.record_writer import RecordWriter
 from podcorder_agent.cluster.states import Board
 from podcorder_agent.cluster.statuses import StatusWriter
-from podcorder_agent.cluster.streams import Stream
+from podcorder_agent.cluster.streams import Change, Stream
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
 from podcorder_agent.delivery.__main__ import add_delivery_options, export
 from podcorder_agent.delivery.identities import forbid_new_privileges
@@ -96,23 +97,30 @@ class Threads:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def follow(options: argparse.Namespace, threads: Threads) -> list[Measure]:
-    """Start all that follows; what its metrics tell. Raises PodcorderError."""
+def follow(options: argparse.Namespace, threads: Threads) -> tuple[list[Measure], RecordWriter]:
+    """Start all that follows; what its metrics tell, and whom the exporter is to tell of sessions. Raises
+    PodcorderError."""
     api = Api(read_credentials(os.environ))
     board = Board()
+    configs, records = Collection(api, CONFIGS), Collection(api, SESSIONS)
+    writer = RecordWriter(api, records, options.node, options.namespace, lambda uid: follower.find_debug_target(uid))
     key = None if options.digest_key is None else read_digest_key(options.digest_key)
-    announcer = Announcer(_connect(options, "announcer"), key)
+    announcer = Announcer(_connect(options, "announcer"), key, writer.tell_announcement)
     control = _connect(options, "follower")
     follower = Follower(options.journal, control, unified_mount(), board, announcer.tell_generation)
+
+    def tell_sessions(change: Change) -> None:
+        announcer.tell_sessions(change)
+        writer.tell_records(change)
+
     identity = os.environ.get("POD_NAME") or f"{options.node}-{os.getpid()}"
     heartbeat = Heartbeat(api, options.namespace, options.node, identity)
     pod_copy = LocalCopy(options.copies / "pods", follower.tell_pods)
     config_copy = LocalCopy(options.copies / "config", follower.tell_config)
     of_node = f"spec.nodeName={options.node}"
     pods = Stream(api, PODS, of_node, with_excerpts(pod_copy.tell))
-    configs, records = Collection(api, CONFIGS), Collection(api, SESSIONS)
     config = Stream(api, configs.path, f"metadata.name={options.node}", config_copy.tell, find_path=configs.find)
-    sessions = Stream(api, records.path, of_node, announcer.tell_sessions, find_path=records.find)
+    sessions = Stream(api, records.path, of_node, tell_sessions, find_path=records.find)
     threads.start("watch of pods", pods.run)
     threads.start("watch of the config", config.run)
     threads.start("watch of sessions", sessions.run)
@@ -120,10 +128,11 @@ def follow(options: argparse.Namespace, threads: Threads) -> list[Measure]:
     threads.start("copy of the config", config_copy.run)
     threads.start("following of pods", follower.run)
     threads.start("announcing of sessions", announcer.run)
+    threads.start("writing of records", writer.run)
     threads.start("reporting", StatusWriter(api, configs, options.node, board).run)
     threads.start("heartbeat", heartbeat.run)
     streams = {"pods": pods, "config": config, "sessions": sessions}
-    return measure_following(api, follower, announcer, heartbeat, streams)
+    return measure_following(api, follower, announcer, writer, heartbeat, streams), writer
 
 
 def _connect(options: argparse.Namespace, name: str) -> ControlClient:
@@ -137,7 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     threads = Threads()
     try:
         forbid_new_privileges()  # holds for the calling thread and those it starts
-        export(options, follow(options, threads))
+        measures, writer = follow(options, threads)
+        export(options, measures, [writer.tell_reports])
     except PodcorderError as error:
         print(f"podcorder-exporter: {error}", file=sys.stderr)
         return error.exit_code

@@ -83,10 +83,9 @@ def _key_of(each: Object) -> Key:
 
 
 def _write(path: Path, each: Object) -> None:
-    """Atomically; without what field managers own, which is half of an object."""
-    metadata = {name: value for name, value in each["metadata"].items() if name != "managedFields"}
+    """Atomically."""
     new = path.with_suffix(".new")
-    new.write_bytes(zlib.compress(json.dumps(each | {"metadata": metadata}).encode(), level=1))
+    new.write_bytes(zlib.compress(json.dumps(each).encode(), level=1))
     new.replace(path)
 
 

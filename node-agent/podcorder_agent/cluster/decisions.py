@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any
 
 from podcorder_agent.cluster.cgroups import PodCgroup
-from podcorder_agent.cluster.matching import Combination
-from podcorder_agent.cluster.pods import ContainerFacts, ContainerType, PodFacts
+from podcorder_agent.cluster.matching import Combination, is_debug
+from podcorder_agent.cluster.pods import ContainerFacts, PodFacts
 from podcorder_agent.cluster.slots import merge
 from podcorder_crds import SessionKind
 
@@ -50,7 +50,7 @@ def decide(cgroup: PodCgroup, pod: PodFacts | None, beside: Collection[str], mat
         combination = match(pod, container)
         if not combination:
             return Unrecorded.EXCLUDED
-        kind = SessionKind.DEBUG if container.type is ContainerType.EPHEMERAL else SessionKind.CONTAINER
+        kind = SessionKind.DEBUG if is_debug(pod, container) else SessionKind.CONTAINER
         return Recorded(combination, kind, describe(cgroup, pod, container))
     combination = merge([match(pod, each) for each in pod.containers])
     if cgroup.is_sandbox or not combination:
@@ -59,7 +59,8 @@ def decide(cgroup: PodCgroup, pod: PodFacts | None, beside: Collection[str], mat
         return Unrecorded.WAITING
     if cgroup.first and all(each.ids for each in pod.containers):
         return Unrecorded.EXCLUDED  # a sandbox that came in no order
-    return Recorded(combination, SessionKind.CONTAINER, describe(cgroup, pod, None))
+    kind = SessionKind.DEBUG if pod.looks_into_node else SessionKind.CONTAINER
+    return Recorded(combination, kind, describe(cgroup, pod, None))
 
 
 def identify(cgroup: PodCgroup, pod: PodFacts, beside: Collection[str]) -> ContainerFacts | None:

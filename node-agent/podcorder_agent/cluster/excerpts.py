@@ -33,8 +33,9 @@ _POD: Shape = {
         "labels": None,
         "annotations": {MIRROR: None},
         "ownerReferences": {"controller": None, "kind": None, "name": None},
+        "managedFields": {"fieldsV1": {"f:spec": {"f:nodeName": {}}}},
     },
-    "spec": {each.value: _CONTAINER for each in ContainerType},
+    "spec": {"hostPID": None, **{each.value: _CONTAINER for each in ContainerType}},
     "status": {"phase": None, **{each.statuses: _CONTAINER_STATUS for each in ContainerType}},
 }
 

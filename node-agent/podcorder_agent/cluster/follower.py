@@ -28,7 +28,7 @@ from podcorder_agent.cluster.world import ConfigHolder, Pods
 from podcorder_agent.control.client import ControlClient, ControlError
 from podcorder_agent.journal import Frame, FrameKind, JournalError, Reader
 from podcorder_agent.machine.lifecycle import cgroup_changes
-from podcorder_crds import ConfiguredPolicy
+from podcorder_crds import ConfiguredPolicy, Target
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,11 @@ class Follower:
     def tell_config(self, change: Change) -> None:
         """From any thread."""
         self._changes.put((self._config, change))
+
+    def find_debug_target(self, pod_uid: str) -> Target:
+        """What debug sessions in a pod look into; from any thread."""
+        pod = self._pods.find(pod_uid)
+        return Target.NODE if pod is not None and pod.looks_into_node else Target.POD
 
     @property
     def slots_used(self) -> int:

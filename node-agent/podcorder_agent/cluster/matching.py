@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from podcorder_agent.cluster.pods import ContainerFacts, ContainerType, PodFacts
-from podcorder_crds import ConfiguredPolicy, LabelSelector, Operator, SessionKind
+from podcorder_crds import ConfiguredPolicy, LabelSelector, Operator, RecordingSpec, SessionKind
 
 PolicyKey = tuple[str, str, str]
 """Kind, namespace (empty for a cluster policy) and name."""
@@ -15,7 +15,8 @@ Combination = tuple[tuple[SessionKind, tuple[PolicyKey, ...]], ...]
 
 PLAIN_SESSIONS = (SessionKind.CONTAINER, SessionKind.EXEC, SessionKind.PROBE)
 DEBUG_SESSIONS = (SessionKind.DEBUG, SessionKind.EXEC)
-"""Of an ephemeral container: what it runs itself is a debug session, and it has neither probes nor hooks."""
+"""Of an ephemeral container, and in a pod that looks into its node: what it runs itself is a debug session, and it has
+neither probes nor hooks."""
 
 
 def key_of(policy: ConfiguredPolicy) -> PolicyKey:
@@ -25,7 +26,7 @@ def key_of(policy: ConfiguredPolicy) -> PolicyKey:
 def match(pod: PodFacts, container: ContainerFacts, policies: Iterable[ConfiguredPolicy]) -> Combination:
     """What records this container; empty where nothing does."""
     labels = dict(pod.labels)
-    possible = DEBUG_SESSIONS if container.type is ContainerType.EPHEMERAL else PLAIN_SESSIONS
+    possible = DEBUG_SESSIONS if is_debug(pod, container) else PLAIN_SESSIONS
     found: dict[SessionKind, list[PolicyKey]] = {}
     for policy in policies:
         spec = policy.spec
@@ -35,9 +36,20 @@ def match(pod: PodFacts, container: ContainerFacts, policies: Iterable[Configure
             and spec.containers.selects(container.name)
         ):
             for kind in possible:
-                if kind in spec.sessions:
+                if kind in spec.sessions or (kind is SessionKind.DEBUG and _is_plain_too(container, spec)):
                     found.setdefault(kind, []).append(key_of(policy))
     return tuple(sorted((kind, tuple(sorted(keys))) for kind, keys in found.items()))
+
+
+def is_debug(pod: PodFacts, container: ContainerFacts) -> bool:
+    """Whether what a container runs itself is a debug session."""
+    return container.type is ContainerType.EPHEMERAL or pod.looks_into_node
+
+
+def _is_plain_too(container: ContainerFacts, spec: RecordingSpec) -> bool:
+    """Whoever makes a pod can give it the look of one that looks into its node: that takes nothing from what policies
+    record of containers."""
+    return container.type is not ContainerType.EPHEMERAL and SessionKind.CONTAINER in spec.sessions
 
 
 def covers_namespace(policy: ConfiguredPolicy, namespace: str) -> bool:

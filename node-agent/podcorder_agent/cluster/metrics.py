@@ -8,6 +8,7 @@ from podcorder_agent.cluster.announcer import Announcer
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
+from podcorder_agent.cluster.record_writer import RecordWriter
 from podcorder_agent.cluster.slots import MOST_SLOTS
 from podcorder_agent.cluster.streams import Stream
 from podcorder_agent.delivery.metrics import Attribute, Measure, Metric
@@ -48,12 +49,38 @@ LEASE_AGE = Metric("podcorder.lease.age", "s", "Since the agent's Lease was last
 ANNOUNCED = Metric(
     "podcorder.sessions.announced", "{session}", "Sessions that the journal was told somebody has asked for."
 )
+RECORD_WRITES = Metric(
+    "podcorder.sessions.writes", "{request}", "Writes of records of sessions that the API server took."
+)
+RECORDS_WAITING = Metric(
+    "podcorder.sessions.waiting", "{session}", "Sessions whose record has still to be written.", gauge=True
+)
+RECORDS_DROPPED = Metric(
+    "podcorder.sessions.dropped",
+    "{session}",
+    "Sessions whose record was left as it was: the API server refused it, or too many waited.",
+)
 
-METRICS = (CONTAINERS, SLOTS, API_ERRORS, WATCH_AGE, LEASE_AGE, ANNOUNCED)
+METRICS = (
+    CONTAINERS,
+    SLOTS,
+    API_ERRORS,
+    WATCH_AGE,
+    LEASE_AGE,
+    ANNOUNCED,
+    RECORD_WRITES,
+    RECORDS_WAITING,
+    RECORDS_DROPPED,
+)
 
 
 def measure_following(
-    api: Api, follower: Follower, announcer: Announcer, heartbeat: Heartbeat, streams: Mapping[str, Stream]
+    api: Api,
+    follower: Follower,
+    announcer: Announcer,
+    writer: RecordWriter,
+    heartbeat: Heartbeat,
+    streams: Mapping[str, Stream],
 ) -> list[Measure]:
     """`streams`: by the name of what each follows."""
 
@@ -68,4 +95,7 @@ def measure_following(
         Measure(WATCH_AGE, lambda: {(name,): stream.age for name, stream in streams.items()}),
         Measure(LEASE_AGE, lambda: {(): heartbeat.age}),
         Measure(ANNOUNCED, lambda: {(): announcer.told}),
+        Measure(RECORD_WRITES, lambda: {(): writer.written}),
+        Measure(RECORDS_WAITING, lambda: {(): writer.waiting}),
+        Measure(RECORDS_DROPPED, lambda: {(): writer.dropped}),
     ]

@@ -20,6 +20,9 @@ MOST_ARGUMENTS = 64
 
 MIRROR = "kubernetes.io/config.mirror"
 """Of a static pod: the uid by which the kubelet knows it, and its cgroup is called (kubelet's pod config)."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
+NODE_DEBUG = "kubectl-debug"
+"""Of a pod made by `kubectl debug node/...`: the value of that label."""
 _TEMPLATE_HASH = "pod-template-hash"
 _SCHEDULED_JOB = re.compile(r"(?P<name>.+)-(?P<minutes>[0-9]{8,10})")
 _LATEST_START = 7 * 86400
@@ -81,6 +84,8 @@ class PodFacts:
     containers: tuple[ContainerFacts, ...] = ()
     created: str = ""
     """When, as the API server wrote it; in UTC, so that the earlier is the lesser."""
+    looks_into_node: bool = False
+    """Whether it was made to look into its node, as `kubectl debug node/...` does."""
 
     def find(self, container_id: str) -> ContainerFacts | None:
         """The container that has this id."""
@@ -106,7 +111,19 @@ def read_pod(raw: dict[str, Any]) -> PodFacts | None:
             _read_container(each, kind, status) for kind in ContainerType for each in read_mappings(spec, kind.value)
         )[:MOST_ENTRIES],
         read_text(metadata, "creationTimestamp"),
+        _looks_into_node(metadata, spec, labels),
     )
+
+
+def _looks_into_node(metadata: dict[str, Any], spec: dict[str, Any], labels: Mapping[str, str]) -> bool:
+    """As the operator sees it when the pod is made: whoever made it chose the node. Later every pod has one; but what
+    the scheduler binds has no owner of the field."""
+    if labels.get(MANAGED_BY) == NODE_DEBUG:
+        return True
+    owned = (
+        read_mapping(read_mapping(each, "fieldsV1"), "f:spec") for each in read_mappings(metadata, "managedFields")
+    )
+    return spec.get("hostPID") is True and any("f:nodeName" in each for each in owned)
 
 
 def _read_container(raw: dict[str, Any], kind: ContainerType, status: dict[str, Any]) -> ContainerFacts:

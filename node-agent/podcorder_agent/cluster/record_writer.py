@@ -221,6 +221,8 @@ class RecordWriter:
             if key == word.record:
                 return False  # it has been deleted
             self._create(key, word)
+        if word.never_started and self._stored[key].over:
+            return False  # such as of one that began before a restart, and of which nobody knows more than that
         wrote = self._patch(key, self._stored[key], make_status(word, self._stored[key], _now()))
         if word.record is not None and word.session_id is not None:
             wrote |= self._end_unannounced(word.record, word.session_id)

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from podcorder_agent.control.client import SOCKET_NAME, ControlClient
@@ -22,6 +22,7 @@ from podcorder_agent.delivery.senders import Stop
 from podcorder_agent.delivery.settings import read_settings
 from podcorder_agent.delivery.telemetry import start_telemetry
 from podcorder_agent.errors import PodcorderError
+from podcorder_agent.interpreter.session_reports import SessionReport
 
 CONTROL_TIMEOUT = 5.0
 """Seconds that a recorder which does not answer may hold up delivery."""
@@ -60,8 +61,13 @@ def add_delivery_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def export(options: argparse.Namespace, measures: Iterable[Measure] = ()) -> None:
-    """The whole life of an exporter; `measures`: what else its metrics are to tell. Raises PodcorderError."""
+def export(
+    options: argparse.Namespace,
+    measures: Iterable[Measure] = (),
+    listeners: Iterable[Callable[[Sequence[SessionReport]], None]] = (),
+) -> None:
+    """The whole life of an exporter; `measures`: what else its metrics are to tell; `listeners`: who is told what has
+    been delivered of sessions. Raises PodcorderError."""
     settings = read_settings(os.environ, options.to)
     # Before any thread is started, because it holds for the calling thread and those it starts.
     forbid_new_privileges()
@@ -71,6 +77,7 @@ def export(options: argparse.Namespace, measures: Iterable[Measure] = ()) -> Non
     signal.signal(signal.SIGINT, stop.request)
     control = ControlClient(options.journal / SOCKET_NAME, f"exporter-{os.getpid()}", timeout=CONTROL_TIMEOUT)
     exporter = Exporter(options.journal, transport, stop, os.environ, control)
+    exporter.report_listeners += listeners
     asking = ControlClient(options.journal / SOCKET_NAME, f"metrics-{os.getpid()}", timeout=CONTROL_TIMEOUT)
     measures = [*measure_delivery(exporter), *measure_recorder(asking), *measures]
     telemetry = start_telemetry(os.environ, options.to, exporter, measures)

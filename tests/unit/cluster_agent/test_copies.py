@@ -77,12 +77,6 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     assert listed == Listed(frozenset({("shop", put.object["metadata"]["name"])}))
 
 
-def test_what_nobody_needs_is_not_kept(tmp_path: Path) -> None:
-    """Who owns which field is half of an object."""
-    keep(tmp_path, Put(make_pod("a", managedFields=[{"manager": "kubelet"}])), Listed(frozenset({("shop", "a")})))
-    assert begin(tmp_path)[0] == Put(make_pod("a"))
-
-
 def test_without_a_place_it_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is told is passed on, and the log says once what is missing."""
     (tmp_path / "file").touch()

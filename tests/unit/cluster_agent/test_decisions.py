@@ -127,3 +127,13 @@ def test_an_ephemeral_container_is_a_debug_session(kind: ContainerType, session:
     decision = decide_now(CGROUP, pod)
     assert isinstance(decision, Recorded)
     assert decision.session_kind is session
+
+
+def test_what_a_pod_that_looks_into_its_node_runs_is_a_debug_session() -> None:
+    """Be its container known by name or not, as that of an ephemeral container."""
+    pod = replace(POD, looks_into_node=True)
+    two = replace(pod, containers=(MAIN, SIDECAR))
+    ephemeral = replace(POD, containers=(replace(MAIN, type=ContainerType.EPHEMERAL),))
+    for decision in (decide_now(CGROUP, pod), decide_now(CGROUP, two, NAMING_NS), decide_now(CGROUP, ephemeral)):
+        assert isinstance(decision, Recorded)
+        assert decision.session_kind is SessionKind.DEBUG

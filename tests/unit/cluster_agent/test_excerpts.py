@@ -22,6 +22,7 @@ FULL: dict[str, Any] = {
         "labels": {"app": "web", "pod-template-hash": "abc"},
         "annotations": {"kubernetes.io/config.mirror": "hash"},
         "ownerReferences": [{"controller": True, "kind": "ReplicaSet", "name": "web-abc"}],
+        "managedFields": [{"fieldsV1": {"f:spec": {"f:nodeName": {}}}}],
     },
     "spec": {
         kind: [
@@ -96,7 +97,7 @@ def test_no_other_facts_are_read(raw: dict[str, Any]) -> None:
 def test_what_is_not_read_goes() -> None:
     """Arguments, unknown fields and the far end of long lists are not kept."""
     fat = json.loads(json.dumps(FULL))
-    fat["metadata"]["managedFields"] = [{"fieldsV1": {}}] * 1000
+    fat["metadata"]["managedFields"][0]["fieldsV1"]["f:status"] = {}
     fat["spec"]["volumes"] = [{"name": "data"}] * 1000
     for kind in ("initContainers", "containers", "ephemeralContainers"):
         fat["spec"][kind][0] |= {"args": ["ab"] * 250_000, "livenessProbe": {"exec": {"command": ["ab"] * 250_000}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -54,6 +55,15 @@ def test_session_kinds_are_kept_apart() -> None:
         SessionKind.EXEC: everyone,
         SessionKind.PROBE: everyone[:1],
     }
+
+
+def test_a_pod_that_looks_into_its_node_is_a_debug_session() -> None:
+    """It is recorded for Debug; for Container as well, for whoever makes a pod can give it that look."""
+    pod = replace(make_pod(), looks_into_node=True)
+    policies = [make_policy(kind, spec={"sessions": [kind.capitalize()]}) for kind in ("container", "debug", "probe")]
+    both = ((POLICY, "shop", "container"), (POLICY, "shop", "debug"))
+    assert match(pod, MAIN, policies) == ((SessionKind.DEBUG, both),)
+    assert match(pod, DEBUG, policies) == ((SessionKind.DEBUG, both[1:]),)
 
 
 def test_an_ephemeral_container_is_a_debug_session() -> None:

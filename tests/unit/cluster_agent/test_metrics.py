@@ -12,11 +12,13 @@ from fixtures.api_server import ApiServer, status
 from podcorder_agent.cluster import metrics
 from podcorder_agent.cluster.announcer import Announcer
 from podcorder_agent.cluster.api import Api
+from podcorder_agent.cluster.collections import SESSIONS, Collection
 from podcorder_agent.cluster.credentials import Credentials
 from podcorder_agent.cluster.errors import ApiError
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.leases import Heartbeat
 from podcorder_agent.cluster.metrics import measure_following
+from podcorder_agent.cluster.record_writer import RecordWriter
 from podcorder_agent.cluster.states import Board
 from podcorder_agent.cluster.streams import Stream
 from podcorder_agent.control.client import ControlClient
@@ -85,8 +87,10 @@ def test_every_metric_is_measured(tmp_path: Path) -> None:
     control = ControlClient(tmp_path / "none", "test")
     follower = Follower(tmp_path, control, tmp_path, Board())
     announcer = Announcer(control, b"key")
+    writer = RecordWriter(api, Collection(api, SESSIONS), "node-1", "podcorder", lambda uid: "Pod")
+    heartbeat = Heartbeat(api, "podcorder", "node-1", "pod")
     streams = {"pods": Stream(api, PODS, "", lambda _: None)}
-    found = measure_following(api, follower, announcer, Heartbeat(api, "podcorder", "node-1", "pod"), streams)
+    found = measure_following(api, follower, announcer, writer, heartbeat, streams)
     assert [each.metric for each in found] == [*metrics.METRICS]
     read = {each.metric.name: each.read() for each in found}
     assert read["podcorder.node.containers"] == {("recorded",): 0, ("waiting",): 0, ("excluded",): 0}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podcorder_agent.cluster.excerpts import excerpt_pod
 from podcorder_agent.cluster.pods import ContainerFacts, ContainerType, Owner, read_pod
 
 ID, EARLIER = "a" * 64, "b" * 64
@@ -181,3 +182,26 @@ def test_nothing_raises(metadata: dict[str, Any], spec: dict[str, Any], status: 
 def test_what_has_no_name_is_none(raw: Any) -> None:
     """An object without namespace, name and uid gives no facts."""
     assert read_pod({"metadata": raw}) is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "looks"),
+    [
+        ({"labels": {"app.kubernetes.io/managed-by": "kubectl-debug"}}, {}, True),
+        ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, {"nodeName": "node-1"}, False),
+        ({"managedFields": [{"fieldsV1": {"f:spec": {"f:nodeName": {}}}}]}, {"hostPID": True}, True),
+        ({"managedFields": [{"fieldsV1": {"f:spec": {"f:nodeName": {}}}}]}, {"hostPID": False}, False),
+        ({"managedFields": [{"fieldsV1": {"f:spec": {"f:hostPID": {}}}}]}, {"hostPID": True, "nodeName": "a"}, False),
+        ({"managedFields": [{}, {"fieldsV1": []}]}, {"hostPID": True}, False),
+    ],
+)
+def test_a_pod_that_was_made_to_look_into_its_node_is_known(
+    metadata: dict[str, Any], spec: dict[str, Any], looks: bool
+) -> None:
+    """By kubectl's label, or the processes of the node and a node that its maker chose, not the scheduler."""
+    names = {"namespace": "default", "name": "debugger", "uid": "uid"}
+    raw = {"metadata": names | metadata, "spec": spec}
+    pod = read_pod(raw)
+    assert pod is not None
+    assert pod.looks_into_node is looks
+    assert read_pod(excerpt_pod(raw)) == pod
