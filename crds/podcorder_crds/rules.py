@@ -117,7 +117,7 @@ class Keyed(_Annotation):
     def _find_field(self, item: Item) -> str:
         """In Python a keyword, such as class, has another name."""
         fields = type(item).model_fields  # type: ignore[attr-defined]
-        return next(name for name, field in fields.items() if self.key in (name, field.alias))
+        return next(str(name) for name, field in fields.items() if self.key in (name, field.alias))
 
     def write(self, schema: JsonSchemaValue) -> None:
         schema["x-kubernetes-list-type"] = "map"
