@@ -279,7 +279,7 @@ def test_a_config_of_a_newer_version_is_carried_out_as_far_as_known(agent: NodeA
 
 
 def ready_of(agent: NodeAgent) -> dict[str, Any]:
-    (ready,) = agent.read_status()["conditions"]
+    (ready,) = (each for each in agent.read_status()["conditions"] if each["type"] == "Ready")
     assert isinstance(ready, dict)
     return ready
 
