@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 MAX_REVIEW_BYTES = 1 << 23
 """Two pods as large as etcd takes them, and room to spare."""
 
+MAX_ANSWERING = 512
+"""Reviews at a time, with their connections 50 MB: where the API server has become so slow that more of them wait, they
+are turned away, which is the same as no answer."""
+
 
 class Endpoint:
     """The server, while the context lasts.
@@ -40,7 +44,7 @@ class Endpoint:
         metrics: Metrics,
         is_ready: Callable[[], bool],
     ) -> None:
-        """Port 0: any that is free, see `port` then."""
+        """Port 0: any that is free, see `port` then. `is_ready`: whether the policies are known."""
         self.port = port
         self._certificate = certificate
         self._token = token.encode()
@@ -50,6 +54,8 @@ class Endpoint:
         application = web.Application(client_max_size=MAX_REVIEW_BYTES)
         application.add_routes([web.post("/sessions/{token}", self._answer)])
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
+        self._answering = 0
+        """How many are being answered."""
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -76,8 +82,16 @@ class Endpoint:
     async def _answer(self, request: web.Request) -> web.Response:
         if not hmac.compare_digest(request.match_info["token"].encode(), self._token):
             raise web.HTTPNotFound
-        if not self._is_ready():  # it does not know the policies yet
+        if not self._is_ready() or self._answering >= MAX_ANSWERING:
+            self._metrics.count_admission("unknown", "turned_away", 0.0)
             raise web.HTTPServiceUnavailable
+        self._answering += 1
+        try:
+            return await self._review(request)
+        finally:
+            self._answering -= 1
+
+    async def _review(self, request: web.Request) -> web.Response:
         begun = asyncio.get_running_loop().time()
         try:
             review = read_review(json.loads(await request.read()))

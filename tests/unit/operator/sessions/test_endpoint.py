@@ -18,6 +18,7 @@ from podcorder_operator.api import Api
 from podcorder_operator.errors import PortTaken, SettingInvalid
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.resources import PODS
+from podcorder_operator.sessions import endpoint as module
 from podcorder_operator.sessions.announcer import Announcer
 from podcorder_operator.sessions.certificates import Certificate, read_certificate
 from podcorder_operator.sessions.endpoint import MAX_REVIEW_BYTES, Endpoint
@@ -96,6 +97,21 @@ def test_not_ready(certificate: Certificate, tmp_path: Path) -> None:
                 pass
 
     play(certificate, tmp_path, test, ready=False)
+
+
+def test_too_many(certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a bound reviews are turned away at once, and counted; then the next are answered."""
+    monkeypatch.setattr(module, "MAX_ANSWERING", 1)
+    review = make_body("pods/exec", {"command": ["ls"]})
+
+    async def test(_endpoint: Endpoint, metrics: Metrics, post: Post) -> None:
+        codes = [code for code, _ in await asyncio.gather(*(post(f"/sessions/{TOKEN}", review) for _ in range(9)))]
+        assert set(codes) == {200, 503}
+        turned_away = f'outcome="turned_away",source="unknown"}} {codes.count(503)}.0'
+        assert turned_away.encode() in metrics.render()
+        assert (await post(f"/sessions/{TOKEN}", review))[0] == 200
+
+    play(certificate, tmp_path, test, ready=True)
 
 
 def test_a_renewed_certificate(certificate: Certificate, tmp_path: Path) -> None:
