@@ -175,3 +175,24 @@ def test_what_is_older_than_its_recording_says_so(record: Record) -> None:
     assert (start["user.id"], start["podcorder.flags"]) == (str(ALICE), ["partial"])
     assert "while" in told(events)
     assert "after" not in told(events)
+
+
+def test_a_recorder_that_is_killed_loses_no_login(recording: Recording) -> None:
+    """The kernel goes on, and the next recorder goes on with the same session."""
+    login = log_in(ALICE, "/bin/sh", "-c", f"read word; {ECHO} $word; read word; {ECHO} $word")
+    assert login.stdin is not None
+    assert login.stdout is not None
+    for word in ("before", "meanwhile"):
+        login.stdin.write(f"{word}\n")
+        login.stdin.flush()
+        assert login.stdout.readline() == f"{word}\n"
+        if word == "before":
+            recording.recorder.kill()
+            recording.recorder.wait()
+    assert login.wait(20) == 0
+    recording.start_recorder()
+    run_login(BOB, ECHO, "after")
+    events = end(recording)
+    assert [each["user.id"] for each in begun(events)] == [str(ALICE), str(BOB)]
+    assert told(events)["before"]["podcorder.session.id"] == told(events)["meanwhile"]["podcorder.session.id"]
+    assert told(events)["after"]["user.id"] == str(BOB)
