@@ -25,6 +25,8 @@ CLAIM = "echo 4242 >/proc/self/loginuid; (/bin/echo {}); (/bin/echo {})"
 
 @pytest.fixture
 def agent(whole_cluster: WholeCluster) -> Iterator[NodeAgent]:
+    """Younger than one pod, whose containers nobody ever held."""
+    start_pod(whole_cluster, "old")
     with NodeAgent.running(whole_cluster) as running:
         yield running
         whole_cluster.kubectl("delete", "pod", "old", "new", "--grace-period=0", "--force")
@@ -43,9 +45,8 @@ def runs(record: Record, word: str) -> bool:
 
 
 def test_a_login_is_delivered_with_its_user_and_no_container_passes_for_one(agent: NodeAgent) -> None:
-    """Of a login's commands each bears who logged in; pods older and newer than the policy write a login uid in vain,
-    in the node's own pid namespace too."""
-    start_pod(agent.cluster, "old")
+    """Of a login's commands each bears who logged in; pods older than the agent and newer than the policy write a login
+    uid in vain, though they see the node's processes."""
     agent.write_config([POLICY])
     wait_until(agent.is_applied, 25, "the report that the config is in force")
     start_pod(agent.cluster, "new")
