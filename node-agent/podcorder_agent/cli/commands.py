@@ -17,6 +17,7 @@ from podcorder_agent.cli import doctors, filters, recordings, sources, tables, t
 from podcorder_agent.cli.children import Unstartable
 from podcorder_agent.cli.errors import MachineUnfit, NothingSelected, NotRoot, SessionAmbiguous, SessionUnknown
 from podcorder_agent.cli.halves import EXPORT
+from podcorder_agent.cli.identities import Identities
 from podcorder_agent.cli.options import (
     Text,
     filter_options,
@@ -26,9 +27,10 @@ from podcorder_agent.cli.options import (
     ring_size,
     session_option,
     source_options,
+    user_option,
 )
 from podcorder_agent.cli.reports import report, say, stop_printing
-from podcorder_agent.cli.rows import Row, to_json
+from podcorder_agent.cli.rows import Row, dump, to_json
 from podcorder_agent.cli.sources import Journal, OtlpFile
 from podcorder_agent.cli.terminals import counted, out_style, style_of
 from podcorder_agent.cli.timelines import Session, Timeline
@@ -181,11 +183,19 @@ def mention_missing(source: Journal | OtlpFile) -> None:
 @podcorder.command()
 @source_options
 @session_option
+@user_option
 @filter_options
 @click.option("--follow", "-f", is_flag=True, help="Go on with each event as it comes.")
 @output_option
 def events(
-    journal: Path | None, otlp: Path | None, follow: bool, output: str, path: Any, peer: Any, **wanted: Any
+    journal: Path | None,
+    otlp: Path | None,
+    user: str,
+    follow: bool,
+    output: str,
+    path: Any,
+    peer: Any,
+    **wanted: Any,
 ) -> None:
     """List events, one a line.
 
@@ -193,14 +203,21 @@ def events(
     Examples:
       podcorder events --kind process.exec
       podcorder events --path '/etc/*.conf' --since 15m
+      podcorder events --user alice@example.org --kind process.exec
       podcorder events --peer 10.0.0.0/8 --output json | jq -r '.["network.peer.address"]'
     """
     chosen = filters.Filter(path=path, peer=peer, **wanted)
     source = open_source(journal, otlp)
+    # With a user the whole is read beforehand: who it was may be told later than what was done.
+    identities = Identities()
+    for row in source.reopened().rows() if user and not follow else ():
+        identities.add(row)
     rows: Iterator[Row] = source.follow() if follow else source.rows()
     show = to_json if output == "json" else tables.EventTable(out_style()).line
     for row in rows:
-        if chosen.wants(row):
+        if user:
+            identities.add(row)
+        if chosen.wants(row) and (not user or identities.may_concern(row, user)):
             click.echo(show(row))
     mention_missing(source)
 
@@ -208,15 +225,22 @@ def events(
 @podcorder.command()
 @source_options
 @session_option
+@user_option
 @filter_options
 @output_option
-def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, peer: Any, **wanted: Any) -> None:
+def sessions(
+    journal: Path | None, otlp: Path | None, user: str, output: str, path: Any, peer: Any, **wanted: Any
+) -> None:
     """List sessions, with filters those with such events.
+
+    USER, where there is anything to say: who asked for the session; (Ambiguous) and those of whom it may be; (Pending):
+    nothing says who, yet; (Unannounced): nobody asked the API server for it; (attached) and who is, to the container.
 
     \b
     Examples:
       podcorder sessions
       podcorder sessions --path /etc/shadow
+      podcorder sessions --user alice@example.org --since 24h
     """
     chosen = filters.Filter(path=path, peer=peer, **wanted)
     source = open_source(journal, otlp)
@@ -225,10 +249,14 @@ def sessions(journal: Path | None, otlp: Path | None, output: str, path: Any, pe
         timeline.add(row)
         if chosen.wants(row):
             fitting.add(row.text("podcorder.session.id"))
-    found = [each for each in timeline.sessions.values() if each.id in fitting]
+    found = [
+        each
+        for each in timeline.sessions.values()
+        if each.id in fitting and (not user or timeline.identities.may_be(each.id, user))
+    ]
     if output == "json":
         for session in found:
-            click.echo(json.dumps(tables.session_object(timeline, session), ensure_ascii=False))
+            click.echo(dump(tables.session_object(timeline, session)))
     else:
         for line in tables.session_table(timeline, found, out_style()):
             click.echo(line)
@@ -265,6 +293,7 @@ def show(
                 click.echo(to_json(row))
     else:
         drawn = Timeline(row for row in rows if keeps_tree(row) or chosen.wants(row))
+        drawn.identities = timeline.identities
         for line in trees.draw(drawn, drawn.sessions[found.id], out_style()):
             click.echo(line)
     mention_missing(source)

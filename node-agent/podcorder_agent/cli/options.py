@@ -96,6 +96,11 @@ def filter_options(command: Command) -> Command:
 session_option = click.option("--session", default="", metavar="ID", help="Only this session; its beginning will do.")
 
 
+user_option = click.option(
+    "--user", default="", metavar="NAME", help="Only of sessions that are this user's, or may be; the whole name."
+)
+
+
 def level_option(name: str, help: str) -> Callable[[Command], Command]:
     """A level of a debug build's log lines."""
     return click.option(name, type=click.Choice(TRACE_LEVELS), metavar="|".join(TRACE_LEVELS), help=help)

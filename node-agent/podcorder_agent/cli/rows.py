@@ -85,9 +85,12 @@ def exported(value: Any) -> Value:
 
 def to_json(row: Row) -> str:
     """One JSON object in one line: event_name, time, and the attributes by their names."""
-    return json.dumps(
-        {"event_name": row.name, "time": show_time(row.time), **row.attributes}, default=_bytes, ensure_ascii=False
-    )
+    return dump({"event_name": row.name, "time": show_time(row.time), **row.attributes})
+
+
+def dump(values: dict[str, Any]) -> str:
+    """One JSON object in one line, bytes as `{"bytes": base64}`."""
+    return json.dumps(values, default=_bytes, ensure_ascii=False)
 
 
 def _bytes(value: object) -> dict[str, str]:

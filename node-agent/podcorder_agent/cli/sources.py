@@ -40,11 +40,16 @@ class Journal:
 
     def __init__(self, directory: Path, start: Position | None = None) -> None:
         """Raises a JournalError where there is none."""
+        self._directory, self._start = directory, start
         self._reader = Reader(directory, start)
         # A reader may come before the recorder's first segment; a person more likely named another directory.
         if not (directory / "lock").exists() and not any(directory.glob("*.segment")):
             raise JournalMissing(f"{directory} holds no journal: name the directory that a recorder writes to")
         self._interpreter = Interpreter()
+
+    def reopened(self) -> Journal:
+        """The same from where it began."""
+        return Journal(self._directory, self._start)
 
     def rows(self) -> Iterator[Row]:
         """All there are now; call it again for those that came since."""
@@ -91,6 +96,10 @@ class OtlpFile:
             self._file = path.open("rb")
         except OSError as error:
             raise OtlpUnreadable(f"cannot read {path}: {error.strerror}: name a file of OTLP JSON lines") from None
+
+    def reopened(self) -> OtlpFile:
+        """The same from where it began. Raises OtlpUnreadable."""
+        return OtlpFile(self._path)
 
     def rows(self) -> Iterator[Row]:
         """All there are now; call it again for those that came since. Raises OtlpUnreadable at any other line."""

@@ -13,6 +13,11 @@ from podcorder_agent.cli.trees import clock, command_of, how_it_ended
 from podcorder_agent.delivery.renderings import quote, show_duration
 
 COLOURS = {"recording": "red", "finding": "yellow", "session": "bold", "file": "dim", "network": "cyan"}
+COLUMNS = (
+    "SESSION", "KIND", "USER", "CONTAINER", "BEGAN", "TOOK", "END", "PROCESSES", "EVENTS", "GAPS", "COMMAND"
+)  # fmt: skip
+USER_WIDTH = 48
+"""Of a terminal's width, at most, for whose a session is."""
 
 
 class EventTable:
@@ -50,6 +55,7 @@ def session_object(timeline: Timeline, session: Session) -> dict[str, Any]:
     found: dict[str, Any] = {
         "podcorder.session.id": session.id,
         "podcorder.session.kind": session.kind,
+        **timeline.identities.attributes_of(session.id),
         "container": session.container or None,
         "start": show_time(session.start),
         "end": show_time(session.ended.time) if session.ended else None,
@@ -58,32 +64,20 @@ def session_object(timeline: Timeline, session: Session) -> dict[str, Any]:
         "podcorder.process.signal": signal,
         "processes": session.processes,
         "events": session.events,
-        "gaps": len(timeline.gaps_of(session)),
+        "gaps": _count_gaps(timeline, session),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def session_table(timeline: Timeline, sessions: list[Session], style: Style) -> Iterator[str]:
-    """A line a session, oldest first."""
+    """A line a session, oldest first; users have a column where any session has some."""
     if not sessions:
         yield "no sessions"
         return
-    lines = [["SESSION", "KIND", "CONTAINER", "BEGAN", "TOOK", "END", "PROCESSES", "EVENTS", "GAPS", "COMMAND"]]
-    for session in sorted(sessions, key=lambda each: each.start):
-        lines.append(
-            [
-                quoted(session.id[:12]),
-                session.kind,
-                quoted(_shorten(session.container)) if session.container else "-",
-                clock(session.start, date=True)[:19],
-                show_duration(max(0, session.end - session.start)),
-                how_it_ended(session.ended) or "-",
-                f"{session.processes:,}",
-                f"{session.events:,}",
-                f"{len(timeline.gaps_of(session)):,}",
-                command_of(_root(session)),
-            ]
-        )
+    lines = [[*COLUMNS], *(_cells(timeline, each, style) for each in sorted(sessions, key=lambda each: each.start))]
+    if not any(timeline.identities.show(each.id) for each in sessions):
+        for line in lines:
+            del line[COLUMNS.index("USER")]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
     for number, line in enumerate(lines):
         text = "  ".join([*(cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=True)), line[-1]])
@@ -92,9 +86,37 @@ def session_table(timeline: Timeline, sessions: list[Session], style: Style) -> 
         yield style.paint(text, "bold") if number == 0 else text
 
 
+def _cells(timeline: Timeline, session: Session, style: Style) -> list[str]:
+    """What stands in COLUMNS of a session."""
+    return [
+        quoted(session.id[:12]),
+        session.kind,
+        _cut_user(timeline.identities.show(session.id), style) or "-",
+        quoted(_shorten(session.container)) if session.container else "-",
+        clock(session.start, date=True)[:19],
+        show_duration(max(0, session.end - session.start)),
+        how_it_ended(session.ended) or "-",
+        f"{session.processes:,}",
+        f"{session.events:,}",
+        f"{_count_gaps(timeline, session):,}",
+        command_of(_root(session)),
+    ]
+
+
 def _shorten(container: str) -> str:
     """An id's first digits tell containers apart."""
     return container[:12] if len(container) == 64 and "/" not in container else container
+
+
+def _cut_user(text: str, style: Style) -> str:
+    """A long name leaves room for the other columns."""
+    if style.width is None or len(text) <= USER_WIDTH:
+        return text
+    return text[: USER_WIDTH - 1] + ("…" if style.unicode else "~")
+
+
+def _count_gaps(timeline: Timeline, session: Session) -> int:
+    return sum(each.kind == "recording.gap" for each in timeline.gaps_of(session))
 
 
 def _root(session: Session) -> Any:

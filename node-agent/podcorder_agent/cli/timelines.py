@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from podcorder_agent.cli.identities import IDENTIFIED, Identities
 from podcorder_agent.cli.rows import Row
 from podcorder_agent.delivery.renderings import show_endpoint
 
@@ -19,6 +20,8 @@ DISTINCT = 4096
 
 LATE = "network.connect"
 """The outcome of a connect may come when its process has gone: the socket is closed after the exit."""
+ABOUT_SESSIONS = ("finding", IDENTIFIED)
+"""What is told of a session with its root's pid, which may long be another process's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +81,7 @@ class Timeline:
         self.notices: list[Row] = []
         """Gaps and findings."""
         self.kinds: Counter[str] = Counter()
+        self.identities = Identities()
         for row in rows:
             self.add(row)
 
@@ -93,6 +97,7 @@ class Timeline:
             container = name_container(row)
             kind = row.word("podcorder.session.kind") or "?"
             session = self.sessions[identity] = Session(identity, kind, container, row.time)
+        self.identities.add(row)
         session.events += 1
         session.last = max(session.last, row.time)
         session.start = min(session.start, row.time)
@@ -100,7 +105,7 @@ class Timeline:
             session.ended = row
             return
         pid = row.number("process.pid")
-        if pid is None:
+        if pid is None or row.kind in ABOUT_SESSIONS:
             return
         process = self._process(session, pid, row)
         process.comm = process.comm or _name(row)

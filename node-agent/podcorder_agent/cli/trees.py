@@ -43,7 +43,7 @@ _ASCII = _Lines("|- ", "`- ", "|  ", "   ", "...")
 
 def draw(timeline: Timeline, session: Session, style: Style) -> Iterator[str]:
     """The lines of a session's timeline, without line ends."""
-    return _Drawing(timeline.gaps_of(session), style).session(session)
+    return _Drawing(timeline.gaps_of(session), style).session(session, timeline.identities.show(session.id))
 
 
 def clock(ns: int, *, date: bool = False) -> str:
@@ -90,7 +90,7 @@ class _Drawing:
         self._begun_here: Process | None = None
         """The root of a command: until its exec it was podcorder, and that time is not the command's."""
 
-    def session(self, session: Session) -> Iterator[str]:
+    def session(self, session: Session, whose: str) -> Iterator[str]:
         paint = self._style.paint
         self._begun_here = session.root if session.kind == "Command" else None
         facts = [session.kind, clock(session.start, date=True), show_duration(max(0, session.end - session.start))]
@@ -98,6 +98,8 @@ class _Drawing:
         facts.append(f"{counted(session.processes, 'process')}, {counted(session.events, 'event')}")
         if session.container:
             facts.insert(1, quoted(session.container))
+        if whose:
+            facts.insert(1, whose if whose.startswith("(") else f"by {whose}")
         yield f"{paint('session ' + quoted(session.id), 'bold')}  {'  '.join(facts)}"
         tops: list[Process | Row] = [*session.roots]
         if len(session.roots) != 1:

@@ -13,6 +13,7 @@ from typing import Any
 
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
+from podcorder_agent.interpreter.subjects import Identity, Session
 
 LONGEST = 2048
 """Characters of arguments in a line; the attributes hold them all."""
@@ -81,6 +82,13 @@ def render_open(access: str | None, path: bytes | None) -> str:
     return f"open {access or '?'} {_word(path)}"
 
 
+def show_identity(identity: str, user: str | None, candidates: Sequence[bytes]) -> str:
+    """Whose a session is: the user, or a word of ours in brackets, which no quoted word can be, and the candidates."""
+    if identity == Identity.IDENTIFIED:
+        return _own(user)
+    return " ".join(filter(None, (f"({identity})", quote_all(candidates))))
+
+
 def _word(value: bytes | None) -> str:
     return "?" if value is None else quote(value)
 
@@ -137,6 +145,19 @@ def _session(event: Event) -> str:
     return f"{event.process.session.kind} {event.process.session.id or '?'}"
 
 
+def _begun_session(event: Event) -> str:
+    whose = "" if event.process is None else _whose(event.process.session)
+    return f"{_session(event)} {whose}".rstrip()
+
+
+def _whose(session: Session) -> str:
+    if session.identity is None:
+        return ""
+    candidates = [each.encode("utf-8", "surrogatepass") for each in session.candidates or ()]
+    shown = show_identity(session.identity, session.user_name, candidates)
+    return f"by {shown}" if session.identity is Identity.IDENTIFIED else shown
+
+
 def _gap(event: events.RecordingGap) -> str:
     count = "an unknown number of" if event.count is None else str(event.count)
     return f"gap: {count} records lost, class {event.record_class or 'unknown'} ({event.reason or 'unknown'})"
@@ -157,7 +178,7 @@ _RENDERINGS: dict[type[Event], Callable[[Any], str]] = {
     events.NetworkDatagram: _datagram,
     events.ContainerStart: _container("start"),
     events.ContainerEnd: _container("end"),
-    events.SessionStart: lambda event: f"session start {_session(event)}",
+    events.SessionStart: lambda event: f"session start {_begun_session(event)}",
     events.SessionEnd: lambda event: f"session end {_session(event)} {_end(event)}",
     events.RecordingGap: _gap,
     events.Finding: lambda event: f"finding: {_own(event.subject)}: {_own(event.message)}",

@@ -164,11 +164,13 @@ def test_a_deep_chain_ends_with_a_count() -> None:
 attribute_names = st.sampled_from(
     ["process.pid", "process.parent_pid", "podcorder.child.pid", "process.command_args", "file.path",
      "podcorder.session.id", "podcorder.gap.count", "podcorder.gap.first", "network.peer.port", "process.exit.code",
+     "podcorder.identity", "user.name", "podcorder.session.candidates", "podcorder.attach.users",
      "podcorder.process.duration_ns", "podcorder.process.comm", "network.peer.address", "podcorder.finding.message"]
 )  # fmt: skip
 values = st.integers(0, 3) | st.text(max_size=5) | st.binary(max_size=5) | st.lists(st.binary(max_size=3), max_size=3)
 kinds = st.sampled_from(["process.exec", "process.fork", "process.exit", "file.open", "network.accept", "session.start",
-                         "session.end", "recording.gap", "finding", "network.connect", "something.new"])  # fmt: skip
+                         "session.end", "recording.gap", "finding", "network.connect",
+                         "session.identified", "something.new"])  # fmt: skip
 
 
 @given(st.lists(st.tuples(kinds, st.integers(0, 2**70), st.dictionaries(attribute_names, values)), max_size=12))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from podcorder_agent.delivery import renderings
 from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.events import Event
-from podcorder_agent.interpreter.subjects import Pod, SessionKind
+from podcorder_agent.interpreter.subjects import Identity, Pod, SessionKind
 
 WORDS = st.binary(min_size=0, max_size=60).map(lambda each: each.replace(b"\0", b""))
 
@@ -75,11 +75,33 @@ def test_an_open_reads_plainly() -> None:
     assert renderings.render(make_open(1, make_process())) == "open read /etc/passwd"
 
 
+@pytest.mark.parametrize(
+    ("identity", "user", "candidates", "shown"),
+    [
+        (None, None, None, ""),
+        (Identity.IDENTIFIED, "alice@example.org", None, " by alice@example.org"),
+        (Identity.IDENTIFIED, "(Pending)\n", None, r" by $'(Pending)\n'"),
+        (Identity.AMBIGUOUS, None, ["alice", "b ob"], " (Ambiguous) alice 'b ob'"),
+        (Identity.PENDING, None, None, " (Pending)"),
+        (Identity.UNANNOUNCED, None, None, " (Unannounced)"),
+    ],
+)
+def test_a_session_begins_by_somebody(
+    identity: Identity | None, user: str | None, candidates: list[str] | None, shown: str
+) -> None:
+    """The line names the user where that is known, and else says how it stands, in words that no name can be."""
+    process = make_process()
+    session = process.session
+    session.kind, session.identity, session.user_name, session.candidates = SessionKind.EXEC, identity, user, candidates
+    assert renderings.render(events.SessionStart(id="1", process=process)) == f"session start Exec {session.id}{shown}"
+
+
 def test_the_policies_page_shows_lines_as_they_are() -> None:
     """What docs/policies.md shows of a container's log is what the events say."""
     pod = Pod(namespace="shop", name="web-7d4b9-x2x", container="app")
     process = make_process()
     process.session.kind, process.session.id = SessionKind.EXEC, "5f0c3e9ab1d2c3e4f5a6b7c8d9e0f1a2"
+    process.session.identity, process.session.user_name = Identity.IDENTIFIED, "alice@example.org"
     container = replace(process.session.container, pod=pod)
     process.executable = b"/usr/bin/mysql"
     connect = events.NetworkConnect(id="1.0.3", transport="tcp", outcome="established", latency=12_300_000)
