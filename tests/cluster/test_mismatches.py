@@ -93,7 +93,7 @@ def is_served(agent: NodeAgent, path: str) -> bool:
 
 
 def ready_of(config: dict[str, Any]) -> dict[str, Any]:
-    (ready,) = config["status"]["conditions"]
+    (ready,) = (each for each in config["status"]["conditions"] if each["type"] == "Ready")
     assert isinstance(ready, dict)
     return ready
 

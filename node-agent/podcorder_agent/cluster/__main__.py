@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from podcorder_agent.cluster.announcer import Announcer
+from podcorder_agent.cluster.announcer import HOLD_SECONDS, Announcer
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.collections import CONFIGS, SESSIONS, Collection
 from podcorder_agent.cluster.copies import LocalCopy
@@ -69,6 +69,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="the key that the operator makes the digests of commands with; without it no session is expected to be "
         "announced",
     )
+    parser.add_argument(
+        "--hold",
+        type=float,
+        default=HOLD_SECONDS,
+        metavar="SECONDS",
+        help=f"that a session's events wait for who asked for it (default: {HOLD_SECONDS:g})",
+    )
     options = parser.parse_args(arguments)
     if not options.node:
         parser.error("the node's name is missing: give --node, or set NODE_NAME from spec.nodeName")
@@ -105,7 +112,7 @@ def follow(options: argparse.Namespace, threads: Threads) -> tuple[list[Measure]
     configs, records = Collection(api, CONFIGS), Collection(api, SESSIONS)
     writer = RecordWriter(api, records, options.node, options.namespace, lambda uid: follower.find_debug_target(uid))
     key = None if options.digest_key is None else read_digest_key(options.digest_key)
-    announcer = Announcer(_connect(options, "announcer"), key, writer.tell_announcement)
+    announcer = Announcer(_connect(options, "announcer"), key, writer.tell_announcement, options.hold)
     control = _connect(options, "follower")
     follower = Follower(options.journal, control, unified_mount(), board, announcer.tell_generation)
 

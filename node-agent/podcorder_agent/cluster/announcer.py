@@ -18,8 +18,8 @@ from podcorder_agent.control.client import ControlClient, ControlError
 
 logger = logging.getLogger(__name__)
 
-HOLD_MS = 2000
-"""How long the events of a session wait for its announcement ..."""
+HOLD_SECONDS = 2.0
+"""How long the events of a session wait for its announcement, unless another time is asked for ..."""
 UNANNOUNCED_MS = 30000
 """... and when nobody is believed to have asked for it. Both by the journal's own time."""
 RETRY_SECONDS = 0.5
@@ -38,15 +38,16 @@ class Announcer:
         control: ControlClient,
         key: bytes | None,
         tell_announcement: Callable[[Announcement], None] = lambda announcement: None,
+        hold: float = HOLD_SECONDS,
     ) -> None:
         """`control` is used by nobody else. `key`: of the digests of commands; None: no session is announced here.
-        `tell_announcement`: is told of what the journal was told of."""
+        `tell_announcement`: is told of what the journal was told of. `hold`: seconds that a session's events wait."""
         self.told = 0
         """Announcements that the journal has had from here."""
         self._control = control
         self._tell_announcement = tell_announcement
         self._silent = key is None
-        self._announcing = {"key": (key or b"").hex(), "hold_ms": HOLD_MS, "unannounced_ms": UNANNOUNCED_MS}
+        self._announcing = {"key": (key or b"").hex(), "hold_ms": round(hold * 1000), "unannounced_ms": UNANNOUNCED_MS}
         self._changes: queue.SimpleQueue[Change | tuple[int, Recovery]] = queue.SimpleQueue()
         self._known: dict[Key, Announcement] = {}
         """That have not ended."""

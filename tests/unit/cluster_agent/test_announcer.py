@@ -19,7 +19,7 @@ from podcorder_agent.cluster.streams import Drop, Listed, Put
 from podcorder_agent.control.client import ControlClient
 
 KEY = b"\xff" * 32
-ANNOUNCING = {"key": "ff" * 32, "hold_ms": module.HOLD_MS, "unannounced_ms": module.UNANNOUNCED_MS}
+ANNOUNCING = {"key": "ff" * 32, "hold_ms": 2000, "unannounced_ms": module.UNANNOUNCED_MS}
 
 
 def make_session(name: str, *, uid: str = "", ended: bool = False) -> Put:
