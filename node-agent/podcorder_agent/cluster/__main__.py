@@ -8,12 +8,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from podcorder_agent.cluster.announcer import HOLD_SECONDS, Announcer
 from podcorder_agent.cluster.api import Api
 from podcorder_agent.cluster.collections import CONFIGS, SESSIONS, Collection
+from podcorder_agent.cluster.confirmations import Confirmer
 from podcorder_agent.cluster.copies import LocalCopy
 from podcorder_agent.cluster.credentials import read_credentials, read_digest_key
 from podcorder_agent.cluster.excerpts import with_excerpts
@@ -29,6 +30,7 @@ from podcorder_agent.delivery.__main__ import add_delivery_options, export
 from podcorder_agent.delivery.identities import forbid_new_privileges
 from podcorder_agent.delivery.metrics import Measure
 from podcorder_agent.errors import PodcorderError
+from podcorder_agent.interpreter.session_reports import SessionReport
 from podcorder_agent.machine import unified_mount
 
 PODS = "/api/v1/pods"
@@ -104,7 +106,10 @@ class Threads:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def follow(options: argparse.Namespace, threads: Threads) -> tuple[list[Measure], RecordWriter]:
+Listen = Callable[[Sequence[SessionReport]], None]
+
+
+def follow(options: argparse.Namespace, threads: Threads) -> tuple[list[Measure], list[Listen]]:
     """Start all that follows; what its metrics tell, and whom the exporter is to tell of sessions. Raises
     PodcorderError."""
     api = Api(read_credentials(os.environ))
@@ -113,6 +118,7 @@ def follow(options: argparse.Namespace, threads: Threads) -> tuple[list[Measure]
     writer = RecordWriter(api, records, options.node, options.namespace, lambda uid: follower.find_debug_target(uid))
     key = None if options.digest_key is None else read_digest_key(options.digest_key)
     announcer = Announcer(_connect(options, "announcer"), key, writer.tell_announcement, options.hold)
+    confirmer = Confirmer(api, records, options.node, announcer.tell_sessions, announcer.tell_current)
     control = _connect(options, "follower")
     follower = Follower(options.journal, control, unified_mount(), board, announcer.tell_generation)
 
@@ -135,11 +141,13 @@ def follow(options: argparse.Namespace, threads: Threads) -> tuple[list[Measure]
     threads.start("copy of the config", config_copy.run)
     threads.start("following of pods", follower.run)
     threads.start("announcing of sessions", announcer.run)
+    threads.start("asking for announcements", confirmer.run)
     threads.start("writing of records", writer.run)
     threads.start("reporting", StatusWriter(api, configs, options.node, board).run)
     threads.start("heartbeat", heartbeat.run)
     streams = {"pods": pods, "config": config, "sessions": sessions}
-    return measure_following(api, follower, announcer, writer, heartbeat, streams), writer
+    measures = measure_following(api, follower, announcer, writer, heartbeat, streams)
+    return measures, [writer.tell_reports, confirmer.tell_reports]
 
 
 def _connect(options: argparse.Namespace, name: str) -> ControlClient:
@@ -153,8 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     threads = Threads()
     try:
         forbid_new_privileges()  # holds for the calling thread and those it starts
-        measures, writer = follow(options, threads)
-        export(options, measures, [writer.tell_reports])
+        export(options, *follow(options, threads))
     except PodcorderError as error:
         print(f"podcorder-exporter: {error}", file=sys.stderr)
         return error.exit_code

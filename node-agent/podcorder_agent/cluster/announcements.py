@@ -18,6 +18,8 @@ ANNOUNCING = "announcing"
 """Subject of the fact that announcements are told from here on, and by which key their digests are made."""
 ANNOUNCEMENT = "announcement"
 """Subject of the fact that a session was asked for."""
+CURRENT = "current"
+"""Subject of the fact that nobody has asked for any other session until now."""
 
 MOST_LIST = 8 << 10
 """Bytes of JSON that a command, or a user's groups, may take of a fact: what is beyond is left out."""

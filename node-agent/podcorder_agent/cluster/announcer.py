@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from podcorder_agent.cluster.announcements import ANNOUNCEMENT, ANNOUNCING, Announcement, read_announcement
+from podcorder_agent.cluster.announcements import ANNOUNCEMENT, ANNOUNCING, CURRENT, Announcement, read_announcement
 from podcorder_agent.cluster.recovery import Recovery
 from podcorder_agent.cluster.streams import Change, Drop, Key, Listed, Put
 from podcorder_agent.control.client import ControlClient, ControlError
@@ -48,7 +48,8 @@ class Announcer:
         self._tell_announcement = tell_announcement
         self._silent = key is None
         self._announcing = {"key": (key or b"").hex(), "hold_ms": round(hold * 1000), "unannounced_ms": UNANNOUNCED_MS}
-        self._changes: queue.SimpleQueue[Change | tuple[int, Recovery]] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[Change | tuple[int, Recovery] | None] = queue.SimpleQueue()
+        """None: there are no other sessions."""
         self._known: dict[Key, Announcement] = {}
         """That have not ended."""
         self._due: dict[Key, Announcement] = {}
@@ -59,12 +60,19 @@ class Announcer:
         """Whether this load's journal says that sessions are announced."""
         self._recovered: set[str] = set()
         """Uids of what an earlier exporter told this load of."""
+        self._confirming = False
+        """Whether the journal is to be told that there are no others."""
         self._away = False
 
     def tell_sessions(self, change: Change) -> None:
         """From any thread."""
         if not self._silent:
             self._changes.put(change)
+
+    def tell_current(self) -> None:
+        """All sessions that anybody has asked for were told here; from any thread."""
+        if not self._silent:
+            self._changes.put(None)
 
     def tell_generation(self, generation: int, recovery: Recovery) -> None:
         """A load of the programs, and what earlier exporters told it; from any thread."""
@@ -93,8 +101,10 @@ class Announcer:
         except queue.Empty:
             pass
 
-    def _take(self, change: Change | tuple[int, Recovery]) -> None:
+    def _take(self, change: Change | tuple[int, Recovery] | None) -> None:
         match change:
+            case None:
+                self._confirming = True
             case Put(raw):
                 self._put(raw)
             case Drop(key):
@@ -131,16 +141,19 @@ class Announcer:
 
     def _send(self) -> None:
         """Tell all that is due, and all anew to a recorder that has begun anew. Raises ControlError."""
-        while self._generation is not None and (self._due or not self._begun):
+        while self._generation is not None and (self._due or not self._begun or self._confirming):
             if not self._begun:
                 self._control.fact(ANNOUNCING, self._announcing)
                 self._begun = self._is_same_load()
-            else:
+            elif self._due:
                 key = next(iter(self._due))
                 self._control.fact(ANNOUNCEMENT, self._due[key].fact)
                 if self._is_same_load():
                     self.told += 1
                     self._tell_announcement(self._due.pop(key))
+            else:
+                self._control.fact(CURRENT, {})
+                self._confirming = not self._is_same_load()
 
     def _is_same_load(self) -> bool:
         """Whether the last answer came from the load that all this is about; where not, all is to be told anew."""

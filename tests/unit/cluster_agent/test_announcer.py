@@ -127,6 +127,19 @@ def test_a_recorder_that_is_away_is_told_when_it_is_back(tmp_path: Path) -> None
             until(lambda: facts(recorder) == [ANNOUNCING, "a", "b", "c"])
 
 
+def test_the_journal_is_told_that_there_are_no_others(tmp_path: Path) -> None:
+    """After all that were told here before, whenever the recorder comes back."""
+    with announcing(tmp_path) as node:
+        node.tell_generation()
+        node.tell(make_session("a"))
+        node.announcer.tell_current()
+        time.sleep(0.1)
+        with UnprivilegedRecorder(tmp_path) as recorder:
+            until(lambda: len(facts(recorder)) == 3)
+            assert facts(recorder) == [ANNOUNCING, "a", {}]
+            assert recorder.requests[-1]["subject"] == "current"
+
+
 def test_an_announcement_waits_for_nothing(tmp_path: Path) -> None:
     """From the watch to the recorder it takes less than a session's first process needs to start."""
     with UnprivilegedRecorder(tmp_path) as recorder, announcing(tmp_path) as node:
