@@ -16,6 +16,7 @@ from fixtures.charts import CHART, NAMESPACE, HelmFailed, find_pods, helm, packa
 from fixtures.established_kinds import wait_for_kinds
 
 from podcorder_crds import API_VERSION
+from podcorder_operator.settings import DIGEST_KEY_BYTES
 
 FOREIGN_KINDS = yaml.safe_load((Path(__file__).parent / "foreign_kinds.yaml").read_text(encoding="utf-8"))
 POLICIES = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/sessionrecordingpolicies"
@@ -182,23 +183,36 @@ def installed(plane: ControlPlane) -> str:
 
 
 def test_a_cluster_has_one_release(plane: ControlPlane, installed: str) -> None:
-    """A second one is refused with the place of the first and the way out; the first can be upgraded, and keeps the
-    webhook's certificate."""
+    """A second one is refused with the place of the first and the way out; the first can be upgraded, and keeps all
+    that the chart made: the webhook's certificate, the digests' key, and the word in the path that is asked at."""
     assert "WARNING: otlp.endpoint is empty" in installed
     with pytest.raises(HelmFailed) as refused:
         install(plane, "install", "other", "elsewhere")
     (sentence,) = str(refused.value).splitlines()
     assert 'as release "podcorder" in namespace "podcorder"' in sentence
     assert "helm uninstall podcorder --namespace podcorder" in sentence
-    certificate = read_certificate(plane)
+    secrets = read_secrets(plane)
+    token = b64decode(secrets["podcorder-sessions"]["token"]).decode()
+    assert {read_path(plane, webhook) for webhook in (0, 1)} == {f"/sessions/{token}"}
+    assert len(b64decode(secrets["podcorder-digest"]["key"])) == DIGEST_KEY_BYTES
     said = install(plane, "upgrade", "podcorder", NAMESPACE, otlp={"endpoint": "http://collector:4318"})
     assert "What is recorded goes to http://collector:4318 as OTLP (http/protobuf)" in said
     assert "WARNING" not in said
-    assert read_certificate(plane) == certificate
+    assert read_secrets(plane) == secrets
+    assert read_path(plane, 0) == f"/sessions/{token}"
 
 
-def read_certificate(plane: ControlPlane) -> Any:
-    return plane.request("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/podcorder-webhook")["data"]
+def read_secrets(plane: ControlPlane) -> dict[str, Any]:
+    """What the chart made, by the name of the Secret."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+    names = ("podcorder-webhook", "podcorder-digest", "podcorder-sessions")
+    return {name: plane.request("GET", f"{path}/{name}")["data"] for name in names}
+
+
+def read_path(plane: ControlPlane, webhook: int) -> Any:
+    """Where the API server asks about sessions."""
+    configuration = plane.request("GET", f"{WEBHOOKS}/podcorder-sessions")
+    return configuration["webhooks"][webhook]["clientConfig"]["service"]["path"]
 
 
 @pytest.mark.usefixtures("installed")
