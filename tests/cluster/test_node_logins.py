@@ -13,14 +13,14 @@ from cluster.whole_cluster import WholeCluster
 from fixtures.logins import as_user, log_in
 from fixtures.node_agents import NodeAgent, Record
 
-ALICE, BOB = 4242, 4343
+ALICE, BOB, CLAIMED = 4242, 4343, 4444
 POLICY = {
     "kind": "ClusterSessionRecordingPolicy",
     "name": "logins",
     "generation": 1,
     "spec": {"sessions": ["Host"], "events": {"commands": {}}},
 }
-CLAIM = "echo 4242 >/proc/self/loginuid; (/bin/echo {}); (/bin/echo {})"
+CLAIM = f"echo {CLAIMED} >/proc/self/loginuid; (/bin/echo {{0}}); (/bin/echo {{0}})"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def agent(whole_cluster: WholeCluster) -> Iterator[NodeAgent]:
 
 def start_pod(cluster: WholeCluster, name: str) -> None:
     """A pod that sees the node's processes, with nothing that records it."""
-    container = {"name": "main", "image": BUSYBOX, "command": ["sh", "-c", f"{CLAIM.format(name, name)}; sleep 600"]}
+    container = {"name": "main", "image": BUSYBOX, "command": ["sh", "-c", f"{CLAIM.format(name)}; sleep 600"]}
     spec: dict[str, Any] = {"terminationGracePeriodSeconds": 0, "hostPID": True, "containers": [container]}
     cluster.request("POST", "/api/v1/namespaces/default/pods", {"metadata": {"name": name}, "spec": spec})
     cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", f"pod/{name}")
@@ -50,7 +50,7 @@ def test_a_login_is_delivered_with_its_user_and_no_container_passes_for_one(agen
     agent.write_config([POLICY])
     wait_until(agent.is_applied, 25, "the report that the config is in force")
     start_pod(agent.cluster, "new")
-    agent.cluster.kubectl("exec", "old", "--", "sh", "-c", CLAIM.format("executed", "executed"))
+    agent.cluster.kubectl("exec", "old", "--", "sh", "-c", CLAIM.format("executed"))
     login = log_in(ALICE, "/bin/sh", "-c", f"{shlex.join(as_user(BOB, '/bin/true'))}; /bin/echo end")
     assert login.wait(20) == 0
     (record,) = agent.wait_for("the login's last command", lambda each: runs(each, "end"))
