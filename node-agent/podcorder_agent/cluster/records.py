@@ -25,7 +25,7 @@ MOST_CANDIDATES = 16
 _MOST_EXECUTABLE = 1024
 _FIELDS = (
     *("sessionID", "startTime", "endTime", "rootProcess", "exitCode", "counts", "gaps", "confidence", "candidates"),
-    *("partialReasons", "conditions"),
+    *("partialReasons", "login", "conditions"),
 )
 _EVENT_CLASSES = {each.lower(): each for each in EventClass}
 _WITHOUT_PROCESSES = (RecordedKind.ATTACH, RecordedKind.PORT_FORWARD, RecordedKind.NODE_PROXY)
@@ -113,6 +113,7 @@ def make_status(report: SessionReport, stored: Stored, now: datetime) -> Status:
         "confidence": _judge(report),
         "candidates": sorted({name for _, name in report.candidates})[:MOST_CANDIDATES],
         "partialReasons": ["OlderThanAgent"] if report.partial else [],
+        "login": None if report.login is None else dict(zip(("uid", "auditSession"), report.login, strict=True)),
         "conditions": _make_conditions(
             {"Started": _explain_start(report), "Ended": _explain_end(report), "Complete": _explain_whole(report)},
             stored,

@@ -156,6 +156,15 @@ def test_records_of_what_nobody_asked_for() -> None:
     assert specs[0]["container"] == "main"
 
 
+def test_a_login_is_told_as_the_kernel_has_it() -> None:
+    """Who it is of stands in the status, since no agent writes who asked for a session; of others nothing does."""
+    login = replace(REPORT, record=None, kind=SessionKind.HOST, pod=None, login=(2**32 - 2, 7))
+    told = check(make_status(login, STORED, NOW)).login
+    assert told is not None
+    assert (told.uid, told.audit_session) == (2**32 - 2, 7)
+    assert check(make_status(REPORT, STORED, NOW)).login is None
+
+
 def test_of_what_begins_no_process_nobody_can_tell_the_end() -> None:
     """That it was asked for is all; of what begins processes their recording tells."""
     for kind, told in (("Attach", True), ("PortForward", True), ("NodeProxy", True), ("Exec", False), ("Debug", False)):
