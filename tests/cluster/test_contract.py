@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,7 @@ def test_what_is_announced_is_accepted(contract: ControlPlane, kind: str) -> Non
         ({"sessionID": "1"}, "is not a session's id: write 32 lower-case hexadecimal digits"),
         ({"rootProcess": {"executable": "/bin/sh"}}, "status.rootProcess.pid: Required value"),
         ({"rootProcess": {"pid": 0}}, "status.rootProcess.pid"),
+        ({"login": {"uid": 2**32 - 1, "auditSession": 1}}, "status.login.uid"),
         ({"counts": [{"class": "Exec", "count": 1}, {"class": "Exec", "count": 2}]}, "Duplicate value"),
         ({"conditions": [{"type": "Ended", "status": "True"}]}, "status.conditions[0].reason: Required value"),
         ({"user": {"username": "mallory"}}, 'unknown field "status.user"'),
@@ -239,8 +241,10 @@ def test_explain_reads_like_documentation(contract: ControlPlane, kind: Kind) ->
 
 
 def table(output: str) -> list[list[str]]:
-    """kubectl's table, cell by cell: two spaces or more stand between them."""
-    return [[cell for cell in line.split("  ") if cell] for line in output.splitlines() if line]
+    """kubectl's table, cell by cell: each stands below its heading, and may be empty."""
+    lines = output.splitlines()
+    starts = [found.start() for found in re.finditer(r"\S+(?: \S+)*", lines[0])]
+    return [[line[start:end].strip() for start, end in pairwise([*starts, None])] for line in lines]
 
 
 def condition(name: str, status: str, reason: str) -> dict[str, Any]:
@@ -284,7 +288,7 @@ def test_what_get_shows(contract: ControlPlane) -> None:
 
     def show(short_name: str, name: str, *arguments: str) -> list[tuple[str, str]]:
         heading, *rows = table(contract.kubectl("get", short_name, name, *arguments).stdout)
-        return list(zip((cell.strip() for cell in heading), (cell.strip() for cell in rows[0]), strict=True))[1:-1]
+        return list(zip(heading, rows[0], strict=True))[1:-1]
 
     policy = [
         *(("ACCEPTED", "True"), ("READY", "False"), ("REASON", "NodesBehind"), ("MODE", "BestEffort")),
@@ -300,7 +304,7 @@ def test_what_get_shows(contract: ControlPlane) -> None:
     shown = show("rsess", "alice-1", "-o", "wide")
     assert [each for each in shown if each[0] not in ("STARTED", "ENDED")] == [
         *session,
-        *(("CONFIDENCE", "Certain"), ("ORIGIN", "Announced"), ("EXIT", "3"), ("MODE", "Strict")),
+        *(("CONFIDENCE", "Certain"), ("ORIGIN", "Announced"), ("LOGIN", ""), ("EXIT", "3"), ("MODE", "Strict")),
         *(("COMPLETE", "False"), ("REASON", "Exited"), ("SESSION", "0123456789abcdef" * 2)),
     ]
     shown = show("rsess", "alice-1")
