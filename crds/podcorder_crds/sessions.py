@@ -176,8 +176,18 @@ class Login(Model):
     """The audit session, by the number that the node's audit log has of it."""
 
 
+class RecorderFailure(Model):
+    """That what was to record a session failed while it may have been running."""
+
+    time: AwareDatetime
+    """When the operator saw it."""
+    message: Text
+    """What had failed."""
+
+
 class RecordedSessionStatus(Model):
-    """What was recorded of the session. The node's agent writes it; the operator where no agent can any more."""
+    """What was recorded of the session. The node's agent writes it; the operator where no agent can any more, and
+    recorderFailure."""
 
     session_id: (
         Annotated[
@@ -214,6 +224,9 @@ class RecordedSessionStatus(Model):
     )
     """Why the recording does not hold the whole session, each as one word in camel case, such as OlderThanAgent. Empty:
     it does, but for the gaps."""
+    recorder_failure: RecorderFailure | None = None
+    """The first failure of the node's recorder while the session, of mode Strict, may have been running: from then on
+    what was done in it may not be recorded. Absent: none was seen."""
     conditions: Conditions = ()
     """Started: the node's agent has seen the session begin; False where it did not come (NeverStarted) or its command
     could not be executed (CommandFailed); Unknown where nothing begins on the node that could be seen (NotFollowed), as

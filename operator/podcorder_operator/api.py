@@ -87,12 +87,12 @@ class Api:
         await self._client.close()
 
     async def list_pages(
-        self, resource: Resource, *, namespace: str = "", page: int = 200
+        self, resource: Resource, *, namespace: str = "", fields: str = "", page: int = 200
     ) -> AsyncGenerator[Page, None]:
-        """The whole collection, or what a namespace has of it, as of one moment. Raises Gone when that moment has
-        become too old on the way."""
+        """The whole collection, or what a namespace or a field selector has of it, as of one moment. Raises Gone when
+        that moment has become too old on the way."""
         headers = {"Accept": _accept(resource, "PartialObjectMetadataList")}
-        query = {"limit": str(page)}
+        query = {"limit": str(page)} | ({"fieldSelector": fields} if fields else {})
         while True:
             document = await self._request_json(
                 "list", resource, resource.path(namespace=namespace), query=query, headers=headers
@@ -103,12 +103,15 @@ class Api:
                 return
             query["continue"] = metadata["continue"]
 
-    async def list_all(self, resource: Resource, *, namespace: str = "") -> list[dict[str, Any]]:
+    async def list_all(self, resource: Resource, *, namespace: str = "", fields: str = "") -> list[dict[str, Any]]:
         """The same in one piece, for what is small or looked at once."""
-        return [each async for page in self.list_pages(resource, namespace=namespace) for each in page.items]
+        pages = self.list_pages(resource, namespace=namespace, fields=fields)
+        return [each async for page in pages for each in page.items]
 
     @asynccontextmanager
-    async def watch(self, resource: Resource, resource_version: str) -> AsyncIterator[AsyncIterator[Event]]:
+    async def watch(
+        self, resource: Resource, resource_version: str, *, namespace: str = "", fields: str = ""
+    ) -> AsyncIterator[AsyncIterator[Event]]:
         """Once the API server has taken the watch: what changed after a resource version, until it ends the watch.
 
         Raises Gone, at the start or on the way.
@@ -118,10 +121,15 @@ class Api:
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
-        }
+        } | ({"fieldSelector": fields} if fields else {})
         headers = {"Accept": _accept(resource, "PartialObjectMetadata")}
         async with self._request(
-            "watch", resource, resource.path(), query=query, headers=headers, timeout=self._watch_timeout
+            "watch",
+            resource,
+            resource.path(namespace=namespace),
+            query=query,
+            headers=headers,
+            timeout=self._watch_timeout,
         ) as response:
             yield _read_events(response.content)
 
@@ -149,7 +157,14 @@ class Api:
         )
 
     async def apply(
-        self, resource: Resource, name: str, body: dict[str, Any], *, namespace: str = "", subresource: str = ""
+        self,
+        resource: Resource,
+        name: str,
+        body: dict[str, Any],
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        manager: str = FIELD_MANAGER,
     ) -> dict[str, Any]:
         """Server-side apply of the fields in `body`; apiVersion, kind and name are added. Returns the stored object."""
         metadata = {"name": name} | ({"namespace": namespace} if namespace else {}) | body.get("metadata", {})
@@ -157,7 +172,7 @@ class Api:
             "patch",
             resource,
             resource.path(name, namespace=namespace, subresource=subresource),
-            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            query={"fieldManager": manager, "force": "true"},
             headers={"Content-Type": "application/apply-patch+yaml"},
             body=_complete(resource, body) | {"metadata": metadata},
         )

@@ -192,7 +192,7 @@ async def operate(settings: Settings) -> None:
     configuration = await load_configuration(os.environ)
     async with _connected(settings, configuration, metrics) as (api, election):
         limits = Limits(settings.retention_days, settings.retention_count)
-        controller = Controller(api, election, metrics, limits)
+        controller = Controller(api, election, metrics, limits, settings.namespace)
         async with (
             Probes(
                 settings.probe_port,
@@ -215,7 +215,9 @@ async def _announcing(
         yield
         return
     async with Api(configuration, metrics, connections=64, timeout=DEADLINE) as api:
-        announcer = Announcer(controller.world, api, settings.namespace, settings.read_digest_key())
+        announcer = Announcer(
+            controller.world, controller.strictness, api, settings.namespace, settings.read_digest_key()
+        )
         async with Endpoint(
             settings.sessions_port,
             read_certificate(certificate, key),

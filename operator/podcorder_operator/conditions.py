@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from podcorder_crds import MAX_CONFIG_BYTES, ConditionStatus, Mode
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.policies import Policy
 from podcorder_operator.reaches import Tally
 from podcorder_operator.resolver import MAX_POLICIES
@@ -66,16 +67,6 @@ def is_stored(status: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
         and stored.get("nodes") == status["nodes"]
         and all(known.get(condition["type"]) == condition for condition in status["conditions"])
     )
-
-
-def read_conditions(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A status' conditions by type, whatever the status holds."""
-    conditions = status.get("conditions")
-    return {
-        condition["type"]: condition
-        for condition in (conditions if isinstance(conditions, list) else ())
-        if isinstance(condition, dict) and isinstance(condition.get("type"), str)
-    }
 
 
 def judge_accepted(policy: Policy, tally: Tally) -> Verdict:

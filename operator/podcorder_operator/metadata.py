@@ -39,6 +39,16 @@ def read_labels(raw: Mapping[str, Any]) -> dict[str, str]:
     return {intern(key): intern(value) for key, value in labels.items() if isinstance(value, str)}
 
 
+def read_conditions(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """A status' conditions by type, whatever the status holds."""
+    conditions = status.get("conditions")
+    return {
+        condition["type"]: condition
+        for condition in (conditions if isinstance(conditions, list) else ())
+        if isinstance(condition, dict) and isinstance(condition.get("type"), str)
+    }
+
+
 def read_text(value: Any) -> str:
     """The value, shared among all that have it; empty for what is no text."""
     return intern(value) if type(value) is str else ""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
-from podcorder_operator.metadata import Metadata, read_count, read_text
+from podcorder_crds import CapabilityState
+from podcorder_operator.metadata import Metadata, read_conditions, read_count, read_text
 from podcorder_operator.policies import PolicyKey, encode_canonical, share_key
 
+logger = logging.getLogger(__name__)
+
 UNCHANGED: Mapping[PolicyKey, Any] = {}
+READY = "Ready"
+"""The condition by which an agent says whether it records."""
+LOSSLESS = "Lossless"
+"""The condition by which an agent says whether what it records is kept."""
 
 
 class Held(NamedTuple):
@@ -27,6 +35,17 @@ class Held(NamedTuple):
     """The config's generation with which this entry, as it is now, came in at the latest."""
 
 
+class Aspect(NamedTuple):
+    """A condition, as far as the operator reads it."""
+
+    status: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+
+
+UNREPORTED = Aspect()
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a node's agent says of it."""
@@ -37,6 +56,12 @@ class Report:
     """Present on the node, sorted."""
     full: frozenset[str] = frozenset()
     """Capabilities whose state is Full."""
+    unavailable: frozenset[str] = frozenset()
+    """Capabilities that the node lacks as a whole."""
+    ready: Aspect = UNREPORTED
+    lossless: Aspect = UNREPORTED
+    losing: frozenset[str] = frozenset()
+    """Classes of events that are being lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +129,52 @@ def read_report(raw: Mapping[str, Any]) -> Report:
     capabilities = status.get("capabilities", [])
     if not isinstance(capabilities, list) or not all(isinstance(each, dict) for each in capabilities):
         raise Garbled("status.capabilities is not a list of objects")
-    full = frozenset(read_text(each.get("name")) for each in capabilities if each.get("state") == "Full")
-    return Report(applied, tuple(sorted({intern(name) for name in namespaces})), _share_full(full))
+    losing = status.get("losingClasses", [])
+    if not isinstance(losing, list):
+        raise Garbled("status.losingClasses is not a list")
+    conditions = read_conditions(status)
+    return Report(
+        applied,
+        tuple(sorted({intern(name) for name in namespaces})),
+        _names_of(capabilities, CapabilityState.FULL),
+        _names_of(capabilities, CapabilityState.UNAVAILABLE),
+        _read_aspect(conditions.get(READY)),
+        _read_aspect(conditions.get(LOSSLESS)),
+        _share_names(frozenset(map(read_text, losing))),
+    )
+
+
+class Reports:
+    """Reads what nodes report, and says of each once where it cannot be read."""
+
+    def __init__(self) -> None:
+        self._garbled: set[str] = set()
+
+    def read(self, node: str, raw: Mapping[str, Any]) -> Report:
+        """What cannot be read counts as not reported."""
+        try:
+            report = read_report(raw)
+        except Garbled as error:
+            if node not in self._garbled:
+                self._garbled.add(node)
+                logger.warning("The config of node %s counts as not reported on: %s.", node, error)
+            return Report()
+        self._garbled.discard(node)
+        return report
+
+    def forget(self, node: str) -> None:
+        """Its config is gone."""
+        self._garbled.discard(node)
+
+
+def _names_of(capabilities: list[Mapping[str, Any]], state: CapabilityState) -> frozenset[str]:
+    return _share_names(frozenset(read_text(each.get("name")) for each in capabilities if each.get("state") == state))
+
+
+def _read_aspect(condition: Mapping[str, Any] | None) -> Aspect:
+    if condition is None:
+        return UNREPORTED
+    return _share_aspect(*(read_text(condition.get(name)) for name in ("status", "reason", "message")))
 
 
 def _held(spec: Any, generation: int, before: Mapping[PolicyKey, Held]) -> dict[PolicyKey, Held]:
@@ -131,8 +200,13 @@ def _share_held(generation: int, scope: int, content: int, since: int) -> Held:
 
 
 @lru_cache(maxsize=256)
-def _share_full(full: frozenset[str]) -> frozenset[str]:
-    return full
+def _share_names(names: frozenset[str]) -> frozenset[str]:
+    return names
+
+
+@lru_cache(maxsize=256)
+def _share_aspect(status: str, reason: str, message: str) -> Aspect:
+    return Aspect(status, reason, message)
 
 
 def _names(value: Any) -> tuple[str, ...] | None:

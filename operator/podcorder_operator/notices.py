@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from podcorder_crds import ConditionStatus
 from podcorder_operator.api import FIELD_MANAGER, Api
-from podcorder_operator.conditions import ACCEPTED, READY, read_conditions
+from podcorder_operator.conditions import ACCEPTED, READY
 from podcorder_operator.errors import ApiError
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.policies import Policy, PolicyKey
 from podcorder_operator.resources import EVENTS
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podcorder_operator.node_configs import Config
-from podcorder_operator.policies import PolicyKey, Rules
+from podcorder_operator.node_configs import Config, stand_for, stand_for_spec
+from podcorder_operator.policies import Policy, PolicyKey, Rules
+from podcorder_operator.reaches import State
 
 
 @dataclass(slots=True)
@@ -20,6 +21,23 @@ class Node:
     """Its namespaces, sorted: those reported, while there is the node."""
     left_out: frozenset[PolicyKey] = frozenset()
     """Policies that concern it but do not fit into its config."""
+
+    def find_state(self, policy: Policy, limit: tuple[str, ...] | None) -> State:
+        """How a valid policy that concerns the node stands on it. `limit`: the namespaces that its entry is to name."""
+        assert policy.rules is not None
+        if policy.key in self.left_out:
+            return State.LEFT_OUT
+        held = self.config.held.get(policy.key) if self.config else None
+        now = (policy.generation, stand_for(limit), stand_for_spec(policy.rules.text))
+        if (
+            self.config is None
+            or held is None
+            or held[:3] != now
+            # What was applied of a config of this name before is beyond the generations of one made anew.
+            or not held.since <= self.config.report.applied <= self.config.generation
+        ):
+            return State.BEHIND
+        return State.APPLIED if policy.rules.needs <= self.config.report.full else State.DEGRADED
 
 
 @dataclass(slots=True)

@@ -12,12 +12,14 @@ from podcorder_crds import (
     Capability,
     ClusterSessionRecordingPolicySpec,
     ContainerFilter,
+    EventClass,
     Mode,
     RecordingSpec,
     Redaction,
     SessionKind,
     SessionRecordingPolicySpec,
     capabilities_of,
+    classes_of,
 )
 from podcorder_crds.problems import find_problems
 from podcorder_operator.metadata import Metadata
@@ -26,6 +28,8 @@ from podcorder_operator.selectors import Selector, compile_selector
 
 SELECTORS = ("namespaceSelector", "nodeSelector")
 """Fields of a spec that the operator resolves, so that no config holds them."""
+BEGUN_BY_PEOPLE = frozenset({SessionKind.EXEC, SessionKind.ATTACH, SessionKind.DEBUG, SessionKind.PORT_FORWARD})
+"""Kinds of session that the API server is asked for."""
 SHOWN_PROBLEMS = 3
 """How many of an invalid policy's problems its status names."""
 
@@ -72,10 +76,17 @@ class Rules:
     redaction: Redaction
     needs: frozenset[Capability]
     """Capabilities that a node must have in full to record it."""
+    classes: frozenset[EventClass]
+    """Classes of events that it is recorded by."""
 
     @property
     def hosts(self) -> bool:
         return SessionKind.HOST in self.sessions
+
+    @property
+    def gates(self) -> bool:
+        """Whether sessions that people ask the API server for are refused where they would not be recorded."""
+        return self.mode is Mode.STRICT and not self.sessions.isdisjoint(BEGUN_BY_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +161,5 @@ def _read_rules(resource: Resource, raw: Mapping[str, Any]) -> Rules:
         spec.mode,
         spec.redaction,
         capabilities_of(spec.events),
+        classes_of(spec.events),
     )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from podcorder_crds import ConditionStatus
-from podcorder_operator.conditions import read_conditions
+from podcorder_operator.metadata import read_conditions
 
 STARTED = "Started"
 ENDED = "Ended"

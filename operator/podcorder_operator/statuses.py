@@ -11,9 +11,10 @@ from typing import Any
 
 from podcorder_operator.api import Api
 from podcorder_operator.backoffs import Backoff
-from podcorder_operator.conditions import READY, is_stored, make_status, read_conditions
+from podcorder_operator.conditions import READY, is_stored, make_status
 from podcorder_operator.errors import ApiError, NotFound, Refused
 from podcorder_operator.gates import Gate
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.metrics import Metrics, Outcome
 from podcorder_operator.notices import Notices, post
 from podcorder_operator.policies import Policy, PolicyKey

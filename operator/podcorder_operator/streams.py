@@ -50,9 +50,20 @@ class Pace:
 
 
 class Stream:
-    """Tells a sink of all that is and becomes of one collection."""
+    """Tells a sink of all that is and becomes of one collection, or of a part of it."""
 
-    def __init__(self, api: Api, resource: Resource, sink: Sink, metrics: Metrics, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        resource: Resource,
+        sink: Sink,
+        metrics: Metrics,
+        pace: Pace | None = None,
+        *,
+        namespace: str = "",
+        fields: str = "",
+    ) -> None:
+        """`namespace`, `fields` (a field selector): what of the collection is followed; empty: all."""
         self.resource = resource
         self.problem = ""
         """A sentence, while the collection cannot be read for a reason that a person must mend."""
@@ -62,6 +73,7 @@ class Stream:
         self._sink = sink
         self._metrics = metrics
         self._pace = pace or Pace()
+        self._part = {"namespace": namespace, "fields": fields}
         self._version = ""
         """Where the next watch begins; empty: list first."""
         self._progressed = False
@@ -100,7 +112,7 @@ class Stream:
         keys: set[Key] = set()
         version = ""
         page_size = _METADATA_PAGE if self.resource.metadata_only else _PAGE
-        async with aclosing(self._api.list_pages(self.resource, page=page_size)) as pages:
+        async with aclosing(self._api.list_pages(self.resource, page=page_size, **self._part)) as pages:
             async for page in pages:
                 self._stir()
                 for raw in page.items:
@@ -114,7 +126,7 @@ class Stream:
         self._mend()
 
     async def _watch(self) -> None:
-        async with self._api.watch(self.resource, self._version) as events:
+        async with self._api.watch(self.resource, self._version, **self._part) as events:
             self._mend()
             self._watching = True
             async for event in events:

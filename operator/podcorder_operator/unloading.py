@@ -12,10 +12,13 @@ from typing import Any
 
 from podcorder_crds import Programs
 from podcorder_operator.api import Api
-from podcorder_operator.conditions import READY, read_conditions
+from podcorder_operator.conditions import READY
 from podcorder_operator.elections import LEASES, Election
 from podcorder_operator.errors import ApiError, NotFound
+from podcorder_operator.heartbeats import AGENT_LEASE
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.resources import CONFIGS, Resource
+from podcorder_operator.webhook_entries import remove_entry
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +26,6 @@ DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", namespaced=Tru
 DEPLOYMENT = "podcorder-operator"
 UNLOADED = "Unloaded"
 """Reason of the condition Ready of an agent that has done it."""
-AGENT_LEASE = "agent."
-"""What the name of an agent's Lease begins with; the node's name follows."""
 
 LEAD_SECONDS = 20.0
 """For the Lease of an operator that was told to end; one that was killed holds it for 10 s."""
@@ -54,6 +55,7 @@ async def unload(api: Api, election: Election, namespace: str, *, seconds: float
     """
     await _end_operator(api, namespace)
     async with _leading(election):
+        await remove_entry(api)
         alive = await _find_alive(api, namespace)
         # A node that no operator has come to yet has an agent without a config.
         nodes = {each["metadata"]["name"] for each in await _list(api, CONFIGS)} | alive

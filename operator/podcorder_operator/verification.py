@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from podcorder_operator.api import Api
-from podcorder_operator.conditions import READY, read_conditions
+from podcorder_operator.conditions import READY
 from podcorder_operator.elections import LEASES
 from podcorder_operator.errors import ApiError, Refused
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.resources import CONFIGS, POLICIES, Resource
 
 AGENT = "podcorder-agent"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any
 
 from podcorder_operator.metadata import Metadata, read_labels, read_metadata
-from podcorder_operator.node_configs import Config, Garbled, Report, read_config, read_report, stand_for, stand_for_spec
+from podcorder_operator.node_configs import Config, Reports, read_config
 from podcorder_operator.overlaps import Footprint, may_overlap
 from podcorder_operator.places import Area, Node
 from podcorder_operator.policies import Policy, PolicyKey, read_policy, share_key
@@ -24,6 +24,7 @@ from podcorder_operator.resources import (
     WATCHED,
     Resource,
 )
+from podcorder_operator.strict_policies import StrictPolicies
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class World:
 
     def __init__(self) -> None:
         self.policies: dict[PolicyKey, Policy] = {}
+        self.strict = StrictPolicies()
         self.when_synced = asyncio.Event()
         """Set for good once every collection was listed."""
         self.when_resolved = asyncio.Event()
@@ -49,7 +51,7 @@ class World:
         self._reaches: defaultdict[PolicyKey, Reach] = defaultdict(Reach)
         self._listed: set[Resource] = set()
         self._unresolved: set[str] = set()
-        self._garbled: set[str] = set()
+        self._reports = Reports()
         self._touched_nodes: dict[str, int] = {}
         self._touched_policies: set[PolicyKey] = set()
 
@@ -128,6 +130,10 @@ class World:
         node = self._nodes.get(name)
         return node is not None and node.labels is not None
 
+    def node_names(self) -> Set[str]:
+        """Nodes that there are, and that are gone but have a config still."""
+        return self._nodes.keys()
+
     def config(self, name: str) -> Config | None:
         """The node's stored config."""
         node = self._nodes.get(name)
@@ -186,6 +192,7 @@ class World:
         self.policies[key] = policy
         if policy.rules is not None:
             self._index(policy)
+            self.strict.put(policy)
         nodes |= self._concerned(key)
         self._touch_nodes(nodes)
         self._touch_policies((key,))
@@ -214,6 +221,7 @@ class World:
             area.place(name, node)
 
     def _forget(self, key: PolicyKey) -> None:
+        self.strict.drop(key)
         self._areas.pop(key, None)
         local = self._local.get(key.namespace, set())
         local.discard(key)
@@ -221,10 +229,10 @@ class World:
             self._local.pop(key.namespace, None)
 
     def _partner_keys(self, key: PolicyKey) -> list[PolicyKey]:
-        own = self._footprint(key)
+        own = self.footprint(key)
         if own is None:
             return []
-        others = ((other, self._footprint(other)) for other in self._near(key) if other != key)
+        others = ((other, self.footprint(other)) for other in self._near(key) if other != key)
         return [other for other, footprint in others if footprint and may_overlap(own, footprint)]
 
     def _near(self, key: PolicyKey) -> Collection[PolicyKey]:
@@ -232,7 +240,8 @@ class World:
         is looked at where nothing else waits for it."""
         return self._local.get(key.namespace, set()) | self._areas.keys() if key.namespace else self.policies
 
-    def _footprint(self, key: PolicyKey) -> Footprint | None:
+    def footprint(self, key: PolicyKey) -> Footprint | None:
+        """Where a policy may record; None of what is not valid, or not there."""
         policy = self.policies.get(key)
         if policy is None or policy.rules is None:
             return None
@@ -249,6 +258,7 @@ class World:
 
     def _match_namespace(self, name: str) -> None:
         """After its labels changed, or it came or went."""
+        self.strict.touch()
         labels = self._namespaces.get(name)
         here = self._present.get(name, set())
         for key, area in self._areas.items():
@@ -285,7 +295,7 @@ class World:
         name = metadata.name
         node = self._nodes.setdefault(name, Node())
         before = node.config
-        node.config = config = read_config(raw, metadata, before, self._read_report(name, raw))
+        node.config = config = read_config(raw, metadata, before, self._reports.read(name, raw))
         if before is None or (before.uid, before.digest) != (config.uid, config.digest):
             self._touch_nodes((name,))
         if before is None or before.report.namespaces != config.report.namespaces:
@@ -299,21 +309,10 @@ class World:
         if node is None or node.config is None:
             return
         node.config = None
-        self._garbled.discard(name)
+        self._reports.forget(name)
         self._place(name, node)
         self._touch_nodes((name,))
         self._sweep(name, node)
-
-    def _read_report(self, name: str, raw: Mapping[str, Any]) -> Report:
-        try:
-            report = read_report(raw)
-        except Garbled as error:
-            if name not in self._garbled:
-                self._garbled.add(name)
-                logger.warning("The config of node %s counts as not reported on: %s.", name, error)
-            return Report()
-        self._garbled.discard(name)
-        return report
 
     def _place(self, name: str, node: Node) -> None:
         """After a node came or went, or its labels, namespaces or config changed."""
@@ -368,22 +367,15 @@ class World:
             if policy is not None and self._reaches[key].note(name, self._state(policy, name, node)):
                 self._touch_policies((key,))
 
+    def state(self, key: PolicyKey, name: str) -> State:
+        """How a policy stands on a node."""
+        policy, node = self.policies.get(key), self._nodes.get(name)
+        return State.ELSEWHERE if policy is None or node is None else self._state(policy, name, node)
+
     def _state(self, policy: Policy, name: str, node: Node) -> State:
         if policy.rules is None or name not in self._concerned(policy.key):
             return State.ELSEWHERE
-        if policy.key in node.left_out:
-            return State.LEFT_OUT
-        held = node.config.held.get(policy.key) if node.config else None
-        now = (policy.generation, stand_for(self._limit(policy.key, node)), stand_for_spec(policy.rules.text))
-        if (
-            node.config is None
-            or held is None
-            or held[:3] != now
-            # What was applied of a config of this name before is beyond the generations of one made anew.
-            or not held.since <= node.config.report.applied <= node.config.generation
-        ):
-            return State.BEHIND
-        return State.APPLIED if policy.rules.needs <= node.config.report.full else State.DEGRADED
+        return node.find_state(policy, self._limit(policy.key, node))
 
     # What was touched
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from podcorder_crds import Mode, SessionKind, Source
 from podcorder_operator.api import Api
-from podcorder_operator.conditions import read_conditions
 from podcorder_operator.errors import ApiError, Conflict, NotFound
-from podcorder_operator.metadata import read_mapping
+from podcorder_operator.metadata import read_conditions, read_mapping
 from podcorder_operator.policies import Policy
 from podcorder_operator.resources import PODS, RECORDED_SESSIONS
 from podcorder_operator.sessions.pods import Pod, read_pod
 from podcorder_operator.sessions.records import Unrecordable, is_same_user, make_record, name_of, other_name_of
 from podcorder_operator.sessions.requests import KINDS, SessionRequest, read_requests
 from podcorder_operator.sessions.reviews import Review, Verdict
-from podcorder_operator.sessions.selection import EXEMPT_NAMESPACES, find_candidates, mode_of, redact, select
+from podcorder_operator.sessions.selection import find_candidates, mode_of, redact, select
+from podcorder_operator.strictness import Strictness
 from podcorder_operator.world import World
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ _NEVER_REFUSED = (Source.POD, Source.NODE_PROXY)
 _SHORT_COMMAND = 2048
 _QUIET_SECONDS = 10.0
 """Requests without a record are many where there is one: the metrics count them, the log tells of some."""
+_GUARDED = frozenset((SessionKind.EXEC, SessionKind.ATTACH, SessionKind.DEBUG))
+"""Kinds of session that the node's recorder tells of; what a port forwards is in no recording."""
 _STRICT = "and a Strict policy lets nobody in unrecorded: try again, or ask who runs Podcorder."
 
 
@@ -55,9 +57,10 @@ class _Impossible(Exception):
 class Announcer:
     """Answers as fast as the API server lets it. Its answers depend on no other replica."""
 
-    def __init__(self, world: World, api: Api, namespace: str, key: bytes) -> None:
+    def __init__(self, world: World, strictness: Strictness, api: Api, namespace: str, key: bytes) -> None:
         """`namespace`: the operator's own; `key`: of the commands' digests."""
         self._world = world
+        self._strictness = strictness
         self._api = api
         self._namespace = namespace
         self._key = key
@@ -89,10 +92,20 @@ class Announcer:
             return Verdict("unselected")
         if len(announcements) > MAX_REQUESTS:
             raise Unrecordable(f"it begins more than {MAX_REQUESTS} sessions at once")
+        if problem := self._find_problem(review, announcements):
+            return Verdict("refused", refusal=f"Podcorder lets no session begin here now: {problem}.")
         if review.dry_run:
             return Verdict("dry_run")
         created = await asyncio.gather(*(self._announce(review, each) for each in announcements))
         return Verdict("announced", records=tuple(created))
+
+    def _find_problem(self, review: Review, announcements: Sequence[_Announcement]) -> str:
+        """Why Strict policies refuse the request; empty where they do not."""
+        for each in announcements:
+            gated = each.request.kind in _GUARDED and self._mode(review, each.policies) is Mode.STRICT
+            if each.pod and gated and (problem := self._strictness.check(each.pod.node, each.policies)):
+                return problem
+        return ""
 
     async def _select(
         self, review: Review, requests: Sequence[SessionRequest], candidates: Sequence[Policy]
@@ -165,7 +178,7 @@ class Announcer:
 
     def _mode(self, review: Review, policies: Sequence[Policy]) -> Mode:
         """Of sessions that these policies may record, as it is carried out."""
-        gated = review.source not in _NEVER_REFUSED and review.namespace not in (*EXEMPT_NAMESPACES, self._namespace)
+        gated = review.source not in _NEVER_REFUSED and review.namespace not in self._strictness.open_namespaces
         return mode_of(policies) if gated else Mode.BEST_EFFORT
 
     def _fail(self, review: Review, candidates: Sequence[Policy], why: str) -> Verdict:

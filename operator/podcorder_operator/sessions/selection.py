@@ -19,10 +19,6 @@ LONGEST_REDACTED = 1 << 16
 """Bytes: of a longer command the first word is told alone, for to look for secrets takes time that others wait."""
 _TAKEN_OUT = "[redacted]"
 
-EXEMPT_NAMESPACES = frozenset(("kube-system", "kube-public", "kube-node-lease"))
-"""Nobody is kept out of their pods, whatever a policy says, so that a cluster can always be mended; nor out of those of
-the operator's own namespace."""
-
 
 def find_candidates(world: World, namespace: str, kind: SessionKind) -> list[Policy]:
     """The policies that could record sessions of this kind in a namespace, whatever the pod."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from podcorder_crds import PolicyStatus
-from podcorder_operator.conditions import is_stored, make_status, read_conditions
-from podcorder_operator.metadata import Metadata
+from podcorder_operator.conditions import is_stored, make_status
+from podcorder_operator.metadata import Metadata, read_conditions
 from podcorder_operator.policies import Policy, read_policy
 from podcorder_operator.reaches import Tally
 from podcorder_operator.resources import CLUSTER_POLICIES, POLICIES

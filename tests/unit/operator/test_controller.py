@@ -38,7 +38,7 @@ async def controlled(server: ApiServer) -> AsyncIterator[tuple[Controller, async
     metrics = Metrics()
     async with Api(server.configuration(), metrics) as api:
         controller = Controller(
-            api, Election(api, "podcorder", "podcorder-operator", "first"), metrics, Limits(30, 1000)
+            api, Election(api, "podcorder", "podcorder-operator", "first"), metrics, Limits(30, 1000), "podcorder"
         )
         task = asyncio.create_task(controller.run())
         try:

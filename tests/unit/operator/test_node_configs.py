@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from podcorder_operator.metadata import read_metadata
-from podcorder_operator.node_configs import Config, Garbled, Report, digest_spec, read_config, read_report
+from podcorder_operator.node_configs import Aspect, Config, Garbled, Report, digest_spec, read_config, read_report
 from podcorder_operator.policies import PolicyKey
 
 ONE = PolicyKey("SessionRecordingPolicy", "shop", "one")
@@ -73,10 +73,29 @@ def test_digest() -> None:
 
 
 def test_report() -> None:
-    """A report has the generation applied, the namespaces sorted, and the capabilities that are Full."""
-    capabilities = [{"name": "Files", "state": "Full"}, {"name": "NetworkTcp", "state": "Degraded", "message": "old"}]
+    """A report has the generation applied, the namespaces sorted, the capabilities that are Full and those that are
+    not there, and whether the agent records and keeps what it records."""
+    capabilities = [
+        {"name": "Files", "state": "Full"},
+        {"name": "NetworkTcp", "state": "Degraded", "message": "old"},
+        {"name": "NetworkUdp", "state": "Unavailable", "message": "none"},
+    ]
+    conditions = [
+        {"type": "Ready", "status": "True", "reason": "Recording", "message": "All is well."},
+        {"type": "Lossless", "status": "False", "reason": "LosingEvents", "message": "Too much."},
+        {"type": "Other", "status": "True", "reason": "Whatever", "message": ""},
+    ]
     status = {"appliedGeneration": 3, "namespaces": ["web", "shop"], "capabilities": capabilities}
-    assert read_report({"status": status}) == Report(3, ("shop", "web"), frozenset({"Files"}))
+    status |= {"conditions": conditions, "losingClasses": ["Open"]}
+    assert read_report({"status": status}) == Report(
+        3,
+        ("shop", "web"),
+        frozenset({"Files"}),
+        frozenset({"NetworkUdp"}),
+        Aspect("True", "Recording", "All is well."),
+        Aspect("False", "LosingEvents", "Too much."),
+        frozenset({"Open"}),
+    )
     assert read_report({}) == read_report({"status": {}}) == Report()
 
 
@@ -88,6 +107,7 @@ def test_report() -> None:
         ({"appliedGeneration": "3"}, "appliedGeneration"),
         ({"namespaces": ["shop", 3]}, "namespaces"),
         ({"capabilities": {"Files": "Full"}}, "capabilities"),
+        ({"losingClasses": "Open"}, "losingClasses"),
     ],
 )
 def test_garbled_report(status: Any, said: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podcorder_crds import RecordedSessionStatus
-from podcorder_operator.conditions import read_conditions
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.records import SILENCE, Reason, Record, find_reason, find_surplus, make_end, read_record
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from fixtures.api_server import ApiServer, status
 from fixtures.session_records import make_ended, make_never_started, make_running, make_session, write_time
 
 from podcorder_operator.api import Api
-from podcorder_operator.conditions import read_conditions
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.resources import NODES, RECORDED_SESSIONS, WATCHED
 from podcorder_operator.retention import PAGE, Limits, Retention, Timing

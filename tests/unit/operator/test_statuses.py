@@ -9,7 +9,7 @@ from aiohttp import web
 from fixtures.api_server import Seen, status
 from fixtures.writers import POLICY_SECONDS, Writing, leading, play
 
-from podcorder_operator.conditions import read_conditions
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.resources import CONFIGS, EVENTS, NODES, POLICIES
 from podcorder_operator.statuses import WRITE_SECONDS
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podcorder_crds import MAX_CONFIG_BYTES
-from podcorder_operator.conditions import is_stored, make_status, read_conditions
+from podcorder_operator.conditions import is_stored, make_status
+from podcorder_operator.metadata import read_conditions
 from podcorder_operator.policies import Policy, PolicyKey
 from podcorder_operator.reaches import Tally
 from podcorder_operator.resolver import resolve

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from fixtures.api_server import ApiServer, status
-from fixtures.session_reviews import NAMESPACE, POD, make_exec, make_pod, make_review, make_world
+from fixtures.session_reviews import NAMESPACE, POD, make_exec, make_pod, make_review, make_strictness, make_world
 
 from podcorder_operator.api import Api
 from podcorder_operator.metrics import Metrics
@@ -27,7 +27,7 @@ def play(world: World, test: Callable[[ApiServer, Announcer], Awaitable[None]]) 
     async def run() -> None:
         async with ApiServer() as server, Api(server.configuration(), Metrics()) as api:
             server.put(PODS.path(POD, namespace=NAMESPACE), make_pod())
-            await test(server, Announcer(world, api, "podcorder", bytes(32)))
+            await test(server, Announcer(world, make_strictness(world), api, "podcorder", bytes(32)))
 
     asyncio.run(run())
 
@@ -139,6 +139,28 @@ def test_dry_run() -> None:
         assert server.seen == []
 
     play(make_world({}), test)
+
+
+def test_a_node_that_does_not_record() -> None:
+    """Exec, attach and debug are refused there where a Strict policy records them, with the reason, and nothing is
+    written down. What leads into a port is in no recording, and lets nobody wait for one."""
+
+    async def test(server: ApiServer, announcer: Announcer) -> None:
+        server.put(PODS.path(POD, namespace=NAMESPACE), make_pod(nodeName="node-2"))
+        for source, object in (("pods/exec", {}), ("pods/attach", {})):
+            verdict = await announcer.answer(make_review(source, object))
+            assert verdict.outcome == "refused"
+            assert verdict.refusal.startswith(
+                "Podcorder lets no session begin here now: the recording policy shop/policy-0 is Strict, and node "
+            )
+        added = make_pod(nodeName="node-2", ephemeralContainers=[DEBUGGER])
+        review = make_review("pods/ephemeralcontainers", added, oldObject=make_pod())
+        assert (await announcer.answer(review)).outcome == "refused"
+        assert records(server) == []
+        forward = await announcer.answer(make_review("pods/portforward", {}, uid="2"))
+        assert forward.outcome == "announced"
+
+    play(make_world(STRICT), test)
 
 
 def debug(uid: str, user: str = "alice") -> Review:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from cluster.certificates import Authority
 from fixtures.api_server import ApiServer
-from fixtures.session_reviews import NAMESPACE, POD, make_body, make_pod, make_world
+from fixtures.session_reviews import NAMESPACE, POD, make_body, make_pod, make_strictness, make_world
 
 from podcorder_operator.api import Api
 from podcorder_operator.errors import PortTaken, SettingInvalid
@@ -47,7 +47,8 @@ def play(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as client,
         ):
             server.put(PODS.path(POD, namespace=NAMESPACE), make_pod())
-            announcer = Announcer(make_world({}), api, "podcorder", bytes(32))
+            world = make_world({})
+            announcer = Announcer(world, make_strictness(world), api, "podcorder", bytes(32))
 
             async def post(path: str, body: object) -> tuple[int, object]:
                 url = f"https://127.0.0.1:{endpoint.port}{path}"
