@@ -25,6 +25,7 @@ _SEVERITY: dict[type[Event], tuple[int, str]] = {
     events.ProcessExecFailed: WARN,
     events.FileOpenFailed: WARN,
     events.Finding: WARN,
+    events.NodeProxy: WARN,
     events.RecordingGap: ERROR,
 }
 _IDENTITY = "podcorder.record.id"

@@ -158,6 +158,18 @@ def _whose(session: Session) -> str:
     return f"by {shown}" if session.identity is Identity.IDENTIFIED else shown
 
 
+def _identified(event: events.SessionIdentified) -> str:
+    return f"session identified {_begun_session(event)}"
+
+
+def _request(word: str) -> Callable[[events.RequestEvent], str]:
+    def rendering(event: events.RequestEvent) -> str:
+        place = "" if event.container is None else f" {_own(event.container.title)}"
+        return f"{word}{place} by {_own(event.user_name)}"
+
+    return rendering
+
+
 def _gap(event: events.RecordingGap) -> str:
     count = "an unknown number of" if event.count is None else str(event.count)
     return f"gap: {count} records lost, class {event.record_class or 'unknown'} ({event.reason or 'unknown'})"
@@ -180,6 +192,10 @@ _RENDERINGS: dict[type[Event], Callable[[Any], str]] = {
     events.ContainerEnd: _container("end"),
     events.SessionStart: lambda event: f"session start {_begun_session(event)}",
     events.SessionEnd: lambda event: f"session end {_session(event)} {_end(event)}",
+    events.SessionIdentified: _identified,
+    events.SessionAttach: _request("attach"),
+    events.SessionPortForward: _request("port forward"),
+    events.NodeProxy: lambda event: f"{_request('kubelet reached')(event)}: {_own(event.path)}",
     events.RecordingGap: _gap,
     events.Finding: lambda event: f"finding: {_own(event.subject)}: {_own(event.message)}",
 }

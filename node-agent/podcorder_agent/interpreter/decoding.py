@@ -223,6 +223,9 @@ class Decoder:
         filename_end = start + filename_length
         argv = payload[filename_end : filename_end + argv_length]
         event = ProcessExecFailed(*self._common(fields, process, identity, anchor, _UNSETTLED))
+        if process.session.kind is SessionKind.SETUP:
+            program = Program(argv, len(argv), payload[start:filename_end], False, False)
+            self.sessions.claims.fail(process.session.container, program, self.errors[result])
         redaction = self.redaction_of(fields[SLOT], process.session.kind)
         event.arguments, redacted = redaction.apply(argv, split_argv(argv))
         event.argc, event.redacted = argc, redacted or None

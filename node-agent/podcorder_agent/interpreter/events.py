@@ -255,6 +255,62 @@ class SessionEnd(Event):
 
 
 @dataclass(slots=True, eq=False)
+class SessionIdentified(Event):
+    """It was found out whose a session is, after events of it went out; `process` is its root."""
+
+    NAME: ClassVar[str] = "podcorder.session.identified"
+    MEANING: ClassVar[str] = (
+        "What is known of whose a session is has changed after its start: it holds for all of the session's events."
+    )
+
+
+@dataclass(slots=True, eq=False)
+class RequestEvent(ContainerEvent):
+    """What the events of requests have that begin no process."""
+
+    user_name: str | None = attribute("user.name", "The user of the API server who asked.")
+    user_id: str | None = attribute("user.id", "That user's uid, where it is known.")
+    user_groups: list[str] | None = attribute("podcorder.user.groups", "The groups that the user was in.")
+    record: str | None = attribute(
+        "podcorder.session.record", "Namespace and name of the RecordedSession, with / between."
+    )
+    request_id: str | None = attribute("podcorder.request.id", "The admission request.")
+
+
+@dataclass(slots=True, eq=False)
+class SessionAttach(RequestEvent):
+    """Somebody asked to attach to a container."""
+
+    NAME: ClassVar[str] = "podcorder.session.attach"
+    MEANING: ClassVar[str] = "A user asked to attach to a container; when that ended nobody can tell."
+
+
+@dataclass(slots=True, eq=False)
+class SessionPortForward(RequestEvent):
+    """Somebody asked for a port of a pod."""
+
+    NAME: ClassVar[str] = "podcorder.session.port_forward"
+    MEANING: ClassVar[str] = (
+        "A user asked to have ports of a pod forwarded; which connections are theirs nobody can tell."
+    )
+
+    ports: list[str] | None = attribute("podcorder.port_forward.ports", "The ports, where the request named them.")
+
+
+@dataclass(slots=True, eq=False)
+class NodeProxy(RequestEvent):
+    """Somebody asked a kubelet for something that can begin a session."""
+
+    NAME: ClassVar[str] = "podcorder.finding.node_proxy"
+    MEANING: ClassVar[str] = (
+        "A user reached this node's kubelet through the API server with a request that can begin a session past what "
+        "asks for the pod."
+    )
+
+    path: str | None = attribute("url.path", "The path that was asked for.")
+
+
+@dataclass(slots=True, eq=False)
 class RecordingGap(Event):
     """Something was lost."""
 
@@ -298,6 +354,10 @@ EVENTS: tuple[type[Event], ...] = (
     ContainerEnd,
     SessionStart,
     SessionEnd,
+    SessionIdentified,
+    SessionAttach,
+    SessionPortForward,
+    NodeProxy,
     RecordingGap,
     Finding,
 )

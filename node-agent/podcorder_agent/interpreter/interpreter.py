@@ -95,7 +95,16 @@ class Interpreter:
 
     def take_reports(self) -> list[SessionReport]:
         """The sessions of which something has changed since this was last called; after a restore, all."""
-        return []
+        return self.sessions.claims.ledger.take_reports()
+
+    @property
+    def due(self) -> int | None:
+        """Boot time at which something is due though nothing happens, ns: a later frame is wanted then."""
+        return self.sessions.claims.due
+
+    def finish(self) -> list[Event]:
+        """No frame follows: what was kept back of sessions of which it is not known yet whose they are."""
+        return self.sessions.claims.let_go()
 
     @property
     def holding(self) -> Position | None:
@@ -127,6 +136,8 @@ class Interpreter:
         self.segment = frame.position.segment
         account.anchor = header.anchor_ns
         account.last = max(account.last, frame.time)
+        claims = self.sessions.claims
+        claims.now, claims.anchor = frame.time, header.anchor_ns
         if self.state_problem is not None:
             events.append(report_state(frame))
             self.state_problem = None
@@ -139,7 +150,10 @@ class Interpreter:
         if self.pending.containers:
             for held in self.pending.expire(frame.time):
                 events += report_given_up(held, frame)
-        return self.sieve.sift(events, self.selections.excluded, self.sessions)
+        passed = self.sessions.claims.pass_on(self.sieve.sift(events, self.selections.excluded, self.sessions))
+        passed += self.sessions.claims.tick()
+        self.sessions.claims.ledger.count(passed)
+        return passed
 
     def _turn(self, frame: Frame, events: list[Event]) -> None:
         """Another load of the programs, maybe on another boot."""
@@ -149,6 +163,7 @@ class Interpreter:
         if header.boot_id != self.boot_id:
             cause = Cause(f"boot.{self.boot_id}", before.last + before.anchor, before.anchor)
             self.sessions.end_all(cause, events)
+            events += self.sessions.claims.let_go()
             for container_id in list(self.pending.containers):
                 events += report_given_up(self.pending.release(container_id), frame)
             self.boot_id = header.boot_id
@@ -321,6 +336,9 @@ class Interpreter:
             case "ignore" if type(request.get("tgid")) is int and request["tgid"] in self.sessions.keys:
                 message = f"The recorder was asked not to record process {request['tgid']} of a session any more."
                 events.append(report_finding(frame, f"ignore.{request['tgid']}", "ignore", message))
+            case "fact":
+                containers = (each.container for each in self.selections.chosen.values())
+                events += self.sessions.claims.take_fact(request.get("subject"), request.get("data"), containers)
         return True
 
     def _configure(self, request: dict[str, Any], frame: Frame, events: list[Event]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from podcorder_agent.interpreter.claims import Claims
 from podcorder_agent.interpreter.events import Event, SessionEnd, SessionStart
 from podcorder_agent.interpreter.logins import identify
 from podcorder_agent.interpreter.probes import Program, is_probe
@@ -24,6 +25,8 @@ from podcorder_agent.interpreter.vocabulary import describe_exit
 MOST_PROCESSES = 32_768
 MOST_ENDED = 1024
 """Processes and sessions remembered after their end, for records that come late: a socket is closed after the exit."""
+LATEST_RECORD = 10**8
+"""From a session's start to the record of the exec that began it, ns; one that is later is of another exec."""
 MOST_ARGUMENTS = 4096
 """Bytes of arguments kept with a process; its exec event has them all."""
 
@@ -78,6 +81,7 @@ class Sessions:
         self.boot_id = boot_id
         self.find = find
         """(cgroup id, slot) -> its selection."""
+        self.claims = Claims(self.root_of_session, self.refresh_session)
         self.slots = slots
         self.processes: dict[bytes, Process] = {}
         self.keys: dict[int, bytes] = {}
@@ -206,6 +210,20 @@ class Sessions:
             each.policy = policy
         return {each.cgroup_id for each in concerned}
 
+    def refresh_session(self, session: Session) -> None:
+        """It has become known whose a session is."""
+        for each in (*self.processes.values(), *self.ended.values(), *(tree.root for tree in self.trees.values())):
+            if each.session is session:
+                each.encoded = None
+
+    def root_of_session(self, session: Session) -> Process:
+        """The root of a session; where that is not known any more, what stands for it."""
+        place = session.root_tgid, session.root_start
+        tree = self.trees.get(place) or self.past.get(place)
+        if tree is not None:
+            return tree.root
+        return Process(session, session.root_start, session.root_tgid, 0, None, self.span_id(*reversed(place)))
+
     def root_of(self, process: Process) -> Process:
         """The root of a process's session, where it is still known; else the process itself."""
         place = (process.session.root_tgid, process.session.root_start)
@@ -234,6 +252,11 @@ class Sessions:
             session = Session(selection.container, root, start, self.session_id(start, root), kind, labels)
             session.partial = partial
             identify(session, bool(flags & RecordFlag.DOUBTED))
+            if self._is_wanted(session):
+                began = process.tgid == root and cause.time - cause.anchor - start < LATEST_RECORD
+                executed = program if began else None
+                also_probe = executed is not None and is_probe(executed, selection.probes)
+                self.claims.begin(session, executed, also_probe, start + cause.anchor)
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
             if _is_root(process, session):
                 tree.root = process
@@ -254,7 +277,14 @@ class Sessions:
             return SessionKind.SETUP
         if flags & RecordFlag.OWN:
             return selection.kind
-        return SessionKind.PROBE if program is not None and is_probe(program, selection.probes) else SessionKind.EXEC
+        if program is None or not is_probe(program, selection.probes):
+            return SessionKind.EXEC
+        return SessionKind.EXEC if self.claims.expects(selection.container, program) else SessionKind.PROBE
+
+    def _is_wanted(self, session: Session) -> bool:
+        """Whether a policy asks for it: nobody is asked whose it is otherwise."""
+        slot = self.slots.get(session.container.slot)
+        return slot is None or slot.find(session.kind) is not None
 
     def _labels(self, container: Container, kind: SessionKind) -> list[str] | None:
         slot = self.slots.get(container.slot)

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from podcorder_agent.classes import CLASS_COUNT
+from podcorder_agent.interpreter.claim_states import load_claims, save_claims
 from podcorder_agent.interpreter.gaps import Account, read_counts
 from podcorder_agent.interpreter.pending import Pending, Record, pack_records
 from podcorder_agent.interpreter.selections import Selections
@@ -131,8 +132,7 @@ def add_identities(saved: dict[str, Any]) -> dict[str, Any]:
     return saved | {
         "version": 3,
         "containers": [[*each, None] for each in saved["containers"]],
-        "sessions": saved["sessions"] | {"sessions": sessions},
-        "claims": None,
+        "sessions": saved["sessions"] | {"sessions": sessions, "claims": None},
     }
 
 
@@ -192,6 +192,7 @@ def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
         saved[name] = [
             [holders.number(each.session), processes.number(each.root), each.exit_code] for each in trees.values()
         ]
+    saved["claims"] = save_claims(sessions.claims, holders.number, processes.number)
     saved["processes"] = [
         [
             *(holders.number(each.session), each.start, each.tgid, each.ppid, _to_text(each.executable), each.span_id),
@@ -228,6 +229,8 @@ def _load_sessions(sessions: Sessions, containers: list[Container], saved: dict[
         for holder, root, exit_code in saved[name]:
             tree = Tree(holders[holder], processes[root], None if exit_code is None else int(exit_code))
             trees[tree.session.root_tgid, tree.session.root_start] = tree
+    if saved["claims"] is not None:
+        load_claims(sessions.claims, saved["claims"], holders, processes)
 
 
 def _load_session(saved: list[Any], containers: list[Container]) -> Session:

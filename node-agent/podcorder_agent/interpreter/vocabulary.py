@@ -79,6 +79,14 @@ def name_signal(number: int) -> str:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}" if number > signal.SIGRTMIN else f"SIG{number}"
 
 
+def number_signal(name: str) -> int:
+    """The number of what `name_signal` made."""
+    head, _, more = name.partition("+")
+    if more:
+        return signal.SIGRTMIN + int(more)
+    return int(signal.Signals[head]) if head in signal.Signals.__members__ else int(head.removeprefix("SIG"))
+
+
 # Values of O_* differ between architectures (asm-generic/fcntl.h, arch/arm64/include/uapi/asm/fcntl.h); a journal is
 # read as one of this machine's architecture. O_LARGEFILE is left out: every 64-bit open has it.
 _ARM = machine() in ("aarch64", "arm64", "armv7l", "armv8l")

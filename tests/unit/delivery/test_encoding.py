@@ -108,7 +108,7 @@ def expect_value(value: object) -> AnyValue:
 def expect_severity(event: Event) -> tuple[int, str]:
     if isinstance(event, events.RecordingGap):
         return 17, "ERROR"
-    if isinstance(event, events.Finding | events.ProcessExecFailed | events.FileOpenFailed):
+    if isinstance(event, events.Finding | events.NodeProxy | events.ProcessExecFailed | events.FileOpenFailed):
         return 13, "WARN"
     return (9, "INFO") if getattr(event, "error", None) is None else (13, "WARN")
 

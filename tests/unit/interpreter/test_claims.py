@@ -1,0 +1,359 @@
+"""Whose a session is: requests that the operator wrote down and roots that the kernel tells of are joined, or not."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fixtures.journals import SECOND, record_exec, record_exec_failed, record_exit, record_open
+
+from podcorder_agent.interpreter import Event, events
+from podcorder_agent.interpreter.interpreter import Interpreter
+from podcorder_crds.digests import digest_command, join_arguments
+
+KEY = bytes(range(32))
+POD = "7c1e9d6e-0001-4f0a-9d2c-000000000001"
+CONTAINER = {"path": "/kubepods/x", "name": "app", "pod": {"namespace": "shop", "name": "web", "uid": POD}}
+SETTINGS = {
+    "policy": "shop/people",
+    "events": ["exec", "exit", "open"],
+    "kinds": {"Exec": {"events": ["exec", "exit", "open"]}},
+}
+ENTERING = 1 << 8
+
+
+class Node:
+    """A node whose agent tells of announcements, with one container that is recorded."""
+
+    def __init__(self, feed: Any) -> None:
+        self.feed = feed
+        self.requests = 0
+        self.pid = 1000
+        feed.request("configure", slot=1, settings=SETTINGS)
+        feed.select(slot=1, container=CONTAINER)
+        feed.request("fact", subject="announcing", data={"key": KEY.hex(), "hold_ms": 2000, "unannounced_ms": 30000})
+
+    def announce(self, user: str, *words: str, kind: str = "Exec", age: float = 0.05, **changes: Any) -> list[Event]:
+        """Somebody asked for a command so many seconds ago."""
+        self.requests += 1
+        number = f"{self.requests}"
+        moment = (self.feed.time + self.feed.header.anchor_ns) / 1e9 - age
+        data = {
+            "namespace": "shop",
+            "name": f"exec-{number}",
+            "uid": f"uid-{number}",
+            "kind": kind,
+            "target": None,
+            "pod": {"name": "web", "uid": POD},
+            "container": "app",
+            "digest": digest_command(KEY, join_arguments(words)) if words else None,
+            "tty": False,
+            "stdin": False,
+            "user": {"name": user, "uid": f"id-of-{user}", "groups": ["developers"]},
+            "request": {
+                "id": f"request-{number}",
+                "time": stamp(moment),
+                "source": "pods/exec",
+                "command": list(words),
+            },
+        }
+        return list(self.feed.request("fact", subject="announcement", data=data | changes))
+
+    def begin(self, *words: str, **fields: Any) -> int:
+        """A command begins in the container; the pid of its root."""
+        self.pid += 1
+        place = {"tgid": self.pid, "pid": self.pid, "session_root": self.pid}
+        times = {"process_start": self.feed.time, "session_start": self.feed.time, "time": self.feed.time}
+        argv = [word.encode() for word in words]
+        self.feed.record(record_exec, *argv, **{**place, **times, "slot": 1, **fields})
+        return self.pid
+
+    def run(self, *words: str, **fields: Any) -> int:
+        """A command that ends at once."""
+        start = self.feed.time
+        pid = self.begin(*words, **fields)
+        place = {"tgid": pid, "pid": pid, "session_root": pid, "process_start": start, "session_start": start}
+        self.feed.record(record_exit, 0, **place, slot=1, time=self.feed.time)
+        return pid
+
+    def wait(self, seconds: float) -> list[Event]:
+        """The agent says that nobody else has asked."""
+        self.feed.time += int(seconds * SECOND)
+        return list(self.feed.request("fact", subject="current", data={}))
+
+    def known(self, pid: int) -> list[Any]:
+        """What the events of a root's session say as they stand, one for each event: user, or identity."""
+        return [who(each) for each in self.feed.events if each.process and each.process.session.root_tgid == pid]
+
+
+def stamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+def who(event: Event) -> str:
+    session = event.process.session if event.process else None
+    assert session is not None
+    return session.user_name or str(session.identity)
+
+
+@pytest.fixture
+def node(feed: Any) -> Node:
+    return Node(feed)
+
+
+def test_a_session_has_the_name_of_who_asked_for_it(node: Node) -> None:
+    """At every event, with uid, groups, record and request; nothing goes out before that is known."""
+    node.announce("alice", "ls", "/srv")
+    pid = node.run("ls", "/srv")
+    assert node.known(pid) == []
+    node.wait(1.1)
+    assert node.known(pid) == ["alice"] * 4
+    session = next(each.process.session for each in node.feed.events if each.process)
+    assert (session.user_id, session.user_groups) == ("id-of-alice", ["developers"])
+    assert (session.record, session.request_id, session.identity) == ("shop/exec-1", "request-1", "Identified")
+
+
+def test_a_request_may_come_after_its_session(node: Node) -> None:
+    """Within the hold the events wait for it."""
+    pid = node.begin("ls")
+    node.wait(0.5)
+    node.announce("alice", "ls", age=0.6)
+    node.wait(1.6)
+    assert set(node.known(pid)) == {"alice"}
+
+
+def test_what_nobody_asked_for_is_pending_and_then_unannounced(node: Node) -> None:
+    """After the hold the events go out; after half a minute a finding says that nobody asked."""
+    pid = node.begin("ls")
+    assert node.known(pid) == []
+    node.wait(2.1)
+    assert node.known(pid) == ["Pending"] * 2
+    found = node.wait(31)
+    assert [type(each) for each in found] == [events.SessionIdentified, events.Finding]
+    assert who(found[0]) == "Unannounced"
+    assert node.wait(31) == []
+
+
+def test_it_is_said_late_when_the_request_comes_late(node: Node) -> None:
+    """An event of its own tells it for the whole session."""
+    pid = node.begin("ls")
+    node.wait(5)
+    node.announce("alice", "ls", age=5.1)
+    found = node.wait(1.1)
+    assert [type(each) for each in found] == [events.SessionIdentified]
+    assert set(node.known(pid)) == {"alice"}
+
+
+def test_a_later_request_is_no_earlier_sessions(node: Node) -> None:
+    """Somebody used the runtime; the same command that is asked for afterwards is another session's."""
+    stolen = node.begin("ls")
+    node.wait(5)
+    node.announce("alice", "ls")
+    own = node.begin("ls")
+    node.wait(1.1)
+    assert set(node.known(own)) == {"alice"}
+    assert set(node.known(stolen)) == {"Pending"}
+
+
+def test_two_people_with_one_command_are_both_named(node: Node) -> None:
+    """Neither session is anybody's."""
+    node.announce("alice", "ls")
+    node.announce("bob", "ls")
+    pids = [node.begin("ls"), node.begin("ls")]
+    node.wait(1.1)
+    assert {name for pid in pids for name in node.known(pid)} == {"Ambiguous"}
+    assert {tuple(each.process.session.candidates) for each in node.feed.events if each.process} == {("alice", "bob")}
+
+
+def test_the_others_request_may_still_be_on_its_way(node: Node) -> None:
+    """Bob's session begins while his request is not known yet: it does not take alice's."""
+    node.announce("alice", "ls")
+    bobs = node.begin("ls")
+    node.wait(0.3)
+    node.announce("bob", "ls", age=0.4)
+    alices = node.begin("ls")
+    node.wait(1.5)
+    assert set(node.known(bobs)) | set(node.known(alices)) == {"Ambiguous"}
+
+
+def test_a_name_is_taken_back_when_it_was_anothers(node: Node) -> None:
+    """Where the other's request comes even later, an event says so."""
+    node.announce("alice", "ls")
+    bobs = node.begin("ls")
+    node.wait(1.1)
+    assert set(node.known(bobs)) == {"alice"}
+    node.announce("bob", "ls", age=1.2)
+    assert isinstance(node.feed.events[-1], events.SessionIdentified)
+    assert set(node.known(bobs)) == {"Ambiguous"}
+
+
+def test_a_second_session_of_one_request_is_nobodys(node: Node) -> None:
+    """One of the two was begun past the API server; which one, nobody can tell."""
+    node.announce("alice", "ls")
+    pids = [node.begin("ls"), node.begin("ls")]
+    node.wait(2.2)
+    assert {name for pid in pids for name in node.known(pid)} == {"Ambiguous"}
+
+
+def test_two_requests_of_one_user_are_theirs(node: Node) -> None:
+    """Which of the two a session is cannot be told, whose it is can."""
+    node.announce("alice", "ls")
+    node.announce("alice", "ls")
+    pids = [node.begin("ls"), node.begin("ls")]
+    node.wait(1.1)
+    assert {name for pid in pids for name in node.known(pid)} == {"alice"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tty": True}, {"container": "other"}, {"pod": {"name": "web", "uid": "other"}}, {"digest": "0" * 64}],
+)
+def test_a_request_for_something_else_is_not_taken(node: Node, changes: dict[str, Any]) -> None:
+    """Terminal, container, pod and command must be those that were asked for."""
+    node.announce("alice", "ls", **changes)
+    pid = node.begin("ls")
+    node.wait(2.1)
+    assert set(node.known(pid)) == {"Pending"}
+
+
+@pytest.mark.parametrize("asked", ["/srv/tool.sh", "tool.sh"])
+def test_a_script_is_known_behind_its_interpreter(node: Node, asked: str) -> None:
+    """By the name of its file, or by its last part, which was found in PATH."""
+    node.announce("alice", asked, "-x")
+    pid = node.begin("/bin/sh", "/srv/tool.sh", "-x", filename=b"/srv/tool.sh", interpreter=b"/bin/sh", exec_flags=8)
+    node.wait(1.1)
+    assert set(node.known(pid)) == {"alice"}
+
+
+def test_a_command_that_was_lost_has_no_name(node: Node) -> None:
+    """Where the first exec of a session is lost, a later one of its root is not what was asked for."""
+    node.announce("alice", "ls")
+    pid = node.begin("ls", time=node.feed.time + SECOND)
+    assert set(node.known(pid)) == {"Pending"}
+
+
+def test_a_probes_command_is_nobodys_while_somebody_asks_for_it(node: Node) -> None:
+    """The kubelet may have run it, or the user may have."""
+    node.feed.select(slot=1, container=CONTAINER | {"probes": [["cat", "/ready"]]})
+    node.announce("alice", "cat", "/ready")
+    pid = node.begin("cat", "/ready")
+    node.wait(1.1)
+    assert set(node.known(pid)) == {"Ambiguous"}
+
+
+def test_a_command_that_could_not_be_executed_satisfies_its_request(node: Node) -> None:
+    """The report says so; a later session of the same command is another's."""
+    node.announce("alice", "/etc/hosts")
+    place = {"tgid": 5, "pid": 5, "session_root": 5, "flags": ENTERING, "slot": 1}
+    node.feed.record(record_exec_failed, b"/etc/hosts", filename=b"/etc/hosts", error=-13, **place)
+    (report,) = node.feed.interpreter.take_reports()
+    assert (report.never_started, report.record, report.failure) == (True, ("shop", "exec-1"), "EACCES")
+
+
+def test_a_request_of_which_nothing_comes_never_started(node: Node) -> None:
+    """After a minute."""
+    node.announce("alice", "ls")
+    node.wait(59)
+    assert node.feed.interpreter.take_reports() == []
+    node.wait(2)
+    (report,) = node.feed.interpreter.take_reports()
+    assert (report.never_started, report.record, report.failure) == (True, ("shop", "exec-1"), None)
+
+
+def test_reports_count_what_went_out(node: Node) -> None:
+    """By class, with start, end and exit code; what is lost meanwhile is told too."""
+    node.announce("alice", "ls")
+    pid = node.begin("ls")
+    start = node.feed.time
+    place = {"tgid": pid, "pid": pid, "session_root": pid, "slot": 1}
+    times = {"process_start": start - SECOND // 100, "session_start": start - SECOND // 100}
+    node.feed.record(record_open, b"/etc/x", **place, **times, time=start)
+    node.feed.record(record_exit, 3 << 8, **place, **times, time=start)
+    node.wait(1.1)
+    report = node.feed.interpreter.take_reports()[-1]
+    assert dict(report.counts) == {"exec": 1, "open": 1, "exit": 1}
+    assert (report.identity, report.record, report.exit_code) == ("Identified", ("shop", "exec-1"), 3)
+    assert (report.end or 0) >= (report.start or 0) > 0
+    assert node.feed.interpreter.take_reports() == []
+
+
+def test_without_announcements_nothing_waits(feed: Any) -> None:
+    """As where `podcorder record` records containers."""
+    feed.select(container=CONTAINER)
+    found = feed.record(record_exec, b"ls")
+    assert [type(each) for each in found] == [events.SessionStart, events.ProcessExec]
+    assert found[0].process.session.identity is None
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_a_restart_in_between_changes_nothing(feed: Any, at: int) -> None:
+    """Wherever a snapshot was taken: the same events, with the same names, once each."""
+    node = Node(feed)
+    steps = [
+        lambda: node.announce("alice", "ls"),
+        lambda: node.run("ls"),
+        lambda: node.run("id"),
+        lambda: node.announce("bob", "id", age=0.2),
+        lambda: node.wait(1.1),
+        lambda: node.wait(1.1),
+        lambda: node.wait(31),
+    ]
+    for number, step in enumerate(steps):
+        if number == at:
+            feed.interpreter = Interpreter.restore(feed.interpreter.snapshot())
+            assert feed.interpreter.state_problem is None
+        step()
+    assert [who(each) for each in feed.events if each.process] == ["alice"] * 4 + ["bob"] * 4
+    assert len({each.id for each in feed.events}) == len(feed.events)
+
+
+def test_nothing_is_kept_back_at_a_journals_end(node: Node) -> None:
+    """What waits goes out without a name."""
+    node.begin("ls")
+    found = node.feed.interpreter.finish()
+    assert [who(each) for each in found] == ["Pending"] * 2
+    assert node.feed.interpreter.finish() == []
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_session_ever_has_a_wrong_name(feed: Any, seed: int) -> None:
+    """Whatever the order in which requests and sessions of few commands and users come, though the watch may lag."""
+    chance = random.Random(seed)
+    node = Node(feed)
+    truth: dict[int, str] = {}
+    late: list[tuple[float, str, str]] = []
+    wrong: list[tuple[int, str]] = []
+    for _ in range(60):
+        user, word = chance.choice(["alice", "bob", "carol"]), chance.choice(["ls", "id"])
+        lag = chance.choice([0.0, 0.0, 0.0, 0.2, 0.8])
+        late.append((feed.time / SECOND + lag, user, word))
+        if lag == 0.0:
+            tell(node, late)
+        node.feed.time += int(chance.uniform(0.02, 0.1) * SECOND)
+        truth[node.begin(word)] = user
+        for _ in range(chance.randrange(4)):
+            node.feed.time += int(chance.uniform(0.0, 0.9) * SECOND)
+            tell(node, late)
+            node.wait(0.0)
+        wrong += mistakes(feed, truth)
+    node.wait(1.0)
+    tell(node, late, whatever=True)
+    node.wait(2.5)
+    wrong += mistakes(feed, truth)
+    assert wrong == []
+
+
+def tell(node: Node, late: list[tuple[float, str, str]], whatever: bool = False) -> None:
+    now = node.feed.time / SECOND
+    for each in [each for each in late if whatever or each[0] <= now]:
+        late.remove(each)
+        node.announce(each[1], each[2], age=now - each[0] + 0.9)
+
+
+def mistakes(feed: Any, truth: dict[int, str]) -> list[tuple[int, str]]:
+    sessions = {each.process.session for each in feed.events if each.process}
+    return [
+        (each.root_tgid, each.user_name) for each in sessions if each.user_name not in (None, truth[each.root_tgid])
+    ]
