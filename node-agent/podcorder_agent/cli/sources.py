@@ -52,15 +52,18 @@ class Journal:
         return Journal(self._directory, self._start)
 
     def rows(self) -> Iterator[Row]:
-        """All there are now; call it again for those that came since."""
+        """All there are now, to the last."""
+        yield from self._read()
+        yield from map(from_event, self._interpreter.finish())
+
+    def _read(self) -> Iterator[Row]:
         for frame in self._reader.read():
-            for event in self._interpreter.interpret(frame):
-                yield from_event(event)
+            yield from map(from_event, self._interpreter.interpret(frame))
 
     def follow(self) -> Iterator[Row]:
         """All there are, and then each as it comes, for ever."""
         while True:
-            yield from self.rows()
+            yield from self._read()
             time.sleep(FOLLOW_SECONDS)
 
     @property

@@ -6,6 +6,7 @@ same `podcorder.record.id` twice.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -41,6 +42,8 @@ POLL = 0.05
 """Seconds until the next look into a journal that had something new ..."""
 REST = 0.2
 """... and into one that has had nothing for a while."""
+MOMENT_EVERY = 0.25
+"""Seconds between frames that tell the time alone."""
 MOST_CANDIDATES = 2
 """Snapshots kept while the interpreter holds back events of an older frame: the first from which to go on then, and the
 latest."""
@@ -88,6 +91,7 @@ class Exporter:
         self._candidates: list[tuple[Position, dict[str, Any]]] = []
         self._next = time.monotonic() + ACKNOWLEDGE_EVERY
         self._next_snapshot = 0.0
+        self._next_moment = 0.0
         self._lag_since = 0
         self._ignored = control is None
         self._recorder_away = False
@@ -116,8 +120,11 @@ class Exporter:
                 if self._stop.expired:
                     raise DrainExpired("There was no time to deliver all of the journal: start again to go on.")
             self._lag_since = 0
+            if once:
+                self._add(self.interpreter.finish(), self._encoder.observed(time.time_ns()))
             self._send()
             self._report()
+            self._have_time_told()
             if once or self._stop.requested:
                 self._acknowledge()
                 return
@@ -173,6 +180,16 @@ class Exporter:
         if reports:
             for listen in self.report_listeners:
                 listen(reports)
+
+    def _have_time_told(self) -> None:
+        """While something is due that a frame brings by its time, and nothing happens, the recorder writes one."""
+        due = self.interpreter.due
+        if self._control is None or due is None or time.monotonic() < self._next_moment:
+            return
+        if time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= due:
+            self._next_moment = time.monotonic() + MOMENT_EVERY
+            with contextlib.suppress(ControlError):  # one that is away has nothing to tell the time of
+                self._control.fact("moment", {})
 
     def _count_lost(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -138,8 +138,7 @@ class Claims:
         if (self.due is not None and self.now >= self.due) or self.waiting.count > MOST_HELD:
             self._decide()
         if self._ready or self.pools:
-            times = [pool.due() for pool in self._all_pools()]
-            self.due = min([*times, *(each.seen + self.unannounced for each in self._unreported())], default=None)
+            self.due = min((pool.due() for pool in self._all_pools()), default=None)
         ready, self._ready = self._ready, []
         return ready
 
