@@ -137,7 +137,7 @@ class Interpreter:
         account.anchor = header.anchor_ns
         account.last = max(account.last, frame.time)
         claims = self.sessions.claims
-        claims.now, claims.anchor = frame.time, header.anchor_ns
+        claims.now, claims.anchor = max(claims.now, frame.time), header.anchor_ns
         if self.state_problem is not None:
             events.append(report_state(frame))
             self.state_problem = None
