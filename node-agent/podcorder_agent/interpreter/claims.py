@@ -8,7 +8,6 @@ what a frame's time makes due is done with that frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
 from typing import Any
 
 from podcorder_agent.interpreter.announcements import (
@@ -254,7 +253,7 @@ def commands_of(program: Program) -> list[bytes]:
     if program.filename not in words[1:]:
         return []
     rest = words[words.index(program.filename, 1) + 1 :]
-    name = PurePosixPath(program.filename.decode("latin-1")).name.encode("latin-1")
+    name = program.filename.rpartition(b"/")[2]
     return [b"".join(word + b"\0" for word in (each, *rest)) for each in dict.fromkeys((program.filename, name))]
 
 
