@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from fixtures.session_endpoints import CONFIGURATION, WEBHOOKS, SessionEndpoint,
 from podcorder_operator.resources import CLUSTER_POLICIES, CONFIGS, NODES, PODS, POLICIES, RECORDED_SESSIONS
 from podcorder_operator.webhook_entries import OPEN_ENTRY, STRICT_ENTRY
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "strict.md"
 NODE = "node-1"
 STRICT, MILD = "vault", "blog"
 OPEN = ("kube-system", "kube-public", "kube-node-lease", NAMESPACE)
@@ -167,9 +170,27 @@ def test_nobody_answers(namespace: str, installation: Installation, operator: Op
         assert is_let_in(client, each)
         assert debug(client, each) == ""
     assert is_let_in(client, MILD) == (namespace != "")
-    # The escape hatch of docs/strict.md.
-    hatch = ("delete", WEBHOOKS.plural, CONFIGURATION)
-    installation.control_plane.kubectl(*hatch)
+
+
+def test_the_escape_hatches(installation: Installation, operator: Operator) -> None:
+    """The commands of docs/strict.md let people in: the first until the operator is back, the second for good; the last
+    one is for where it runs."""
+    client = installation.client
+    add_policy(client)
+    wait_shut(client)
+    ignore, delete, change = re.findall(r"^kubectl (.*)$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    operator.kill()
+    wait_until(lambda: "failed calling webhook" in connect(client, STRICT), 10, "the refusal")
+    installation.control_plane.kubectl(*shlex.split(ignore))
+    wait_until(lambda: is_let_in(client, STRICT), 10, "an exec where nobody answers")
+    operator.start()
+    wait_until(lambda: read_entries(client)[STRICT_ENTRY]["failurePolicy"] == "Fail", 40, "the entry put right")
+    installation.control_plane.kubectl(*shlex.split(change))
+    wait_shut(client, shut=False)
+    wait_until(lambda: is_let_in(client, STRICT), 10, "an exec under the policy as it is now")
+    add_policy(client)
+    wait_shut(client)
+    installation.control_plane.kubectl(*shlex.split(delete))
     wait_until(lambda: is_let_in(client, STRICT), 10, "an exec without the webhook")
 
 
