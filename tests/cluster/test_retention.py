@@ -140,7 +140,7 @@ def test_a_session_that_nobody_can_tell_of(installation: Installation, make_reco
 
     look_through(installation, test, "node-1", at=NOW + 2 * DAY)
     unknown = {"Ended": ("Unknown", "NodeGone"), "Complete": ("Unknown", "NodeGone")}
-    assert records.read_conditions("exec-lost") == {"Started": ("True", "Claimed"), **unknown}
+    assert records.read_conditions("exec-lost") == {"Started": ("True", "Observed"), **unknown}
     assert records.read_conditions("exec-silent")["Ended"] == ("Unknown", "AgentSilent")
 
     plane = installation.control_plane
