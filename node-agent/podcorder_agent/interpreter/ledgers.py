@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES
 from podcorder_agent.interpreter.announcements import Announcement
 from podcorder_agent.interpreter.events import Event, RecordingGap, SessionEnd
+from podcorder_agent.interpreter.logins import read_login
 from podcorder_agent.interpreter.pools import Verdict
 from podcorder_agent.interpreter.session_reports import Loss, Record, SessionReport
 from podcorder_agent.interpreter.subjects import Identity, Pod, Process, Session, SessionKind
@@ -137,7 +138,13 @@ class Ledger:
             tuple((name, count) for name, count in counts if count),
             tuple(entry.losses.values()),
             session.partial,
+            _login_of(session),
         )
+
+
+def _login_of(session: Session) -> tuple[int, int] | None:
+    login = read_login(session.container.cgroup_id)
+    return login if login is not None and login.audit_session else None
 
 
 def _add(before: Loss, loss: Loss) -> Loss:

@@ -7,7 +7,7 @@ from typing import Any
 from fixtures.journals import SECOND, record_exec, record_exit, record_fork, record_open
 
 from podcorder_agent.interpreter import Interpreter, events
-from podcorder_agent.interpreter.subjects import SessionKind
+from podcorder_agent.interpreter.subjects import Identity, SessionKind
 
 SESSIONLESS, DOUBTED = 1 << 7, 1 << 10
 HOSTS, OTHERS = {"policy": "hosts"}, {"policy": "hosts, others"}
@@ -71,3 +71,15 @@ def test_a_login_follows_its_slot_and_a_snapshot_keeps_it(feed: Any) -> None:
     assert not feed.interpreter.selections.chosen
     (kept,) = Interpreter.restore(feed.interpreter.snapshot()).sessions.processes.values()
     assert (kept.session.user_id, kept.session.identity) == ("1000", "Identified")
+
+
+def test_a_login_is_reported_with_its_user(feed: Any) -> None:
+    """Whether or not sessions are announced, in doubt as ambiguous, and with what was delivered of it."""
+    feed.record(record_exec, b"sh", container_id=login(1000, 7))
+    feed.record(record_exec, b"sh", container_id=login(1001, 8), tgid=7, session_root=7, flags=DOUBTED)
+    first, second = feed.interpreter.take_reports()
+    assert (first.kind, first.identity, first.login) == (SessionKind.HOST, Identity.IDENTIFIED, (1000, 7))
+    assert (second.identity, second.login) == (Identity.AMBIGUOUS, (1001, 8))
+    assert first.counts == (("exec", 1),)
+    assert first.record is None
+    assert first.pod is None
