@@ -132,14 +132,19 @@ class Claims:
                 passed.append(event)
         return passed
 
-    def tick(self) -> list[Event]:
-        """What is due by now: what was kept back of sessions that are decided, and what is found out late."""
+    def go_out(self, passed: list[Event]) -> list[Event]:
+        """These events, and what is due by now: what was kept back of sessions that are decided, and what is found out
+        late."""
         if (self.due is not None and self.now >= self.due) or self.waiting.count > MOST_HELD:
             self._decide()
         if self._ready or self.pools:
             self.due = min((pool.due() for pool in self._all_pools()), default=None)
-        ready, self._ready = self._ready, []
-        return ready
+        if self._ready:
+            passed = [*passed, *self._ready]
+            self._ready = []
+        if self.ledger.entries:
+            self.ledger.count(passed)
+        return passed
 
     def let_go(self) -> list[Event]:
         """Keep nothing back any more, whatever is known."""

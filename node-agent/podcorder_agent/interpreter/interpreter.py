@@ -150,10 +150,8 @@ class Interpreter:
         if self.pending.containers:
             for held in self.pending.expire(frame.time):
                 events += report_given_up(held, frame)
-        passed = self.sessions.claims.pass_on(self.sieve.sift(events, self.selections.excluded, self.sessions))
-        passed += self.sessions.claims.tick()
-        self.sessions.claims.ledger.count(passed)
-        return passed
+        passed = claims.pass_on(self.sieve.sift(events, self.selections.excluded, self.sessions))
+        return claims.go_out(passed)
 
     def _turn(self, frame: Frame, events: list[Event]) -> None:
         """Another load of the programs, maybe on another boot."""
