@@ -64,6 +64,49 @@ def test_what_kubectl_exec_runs_reaches_the_collector(release: Release) -> None:
     assert release.records(lambda record: record.get("k8s.pod.name") == "other") == []
 
 
+def test_who_asked_for_an_exec_is_on_its_events_and_in_its_record(release: Release) -> None:
+    """Every event of alice's session has her name, and its record tells what became of it."""
+    team = start_pods(release, "team", "web")
+    cluster = release.cluster
+    cluster.kubectl("create", "clusterrolebinding", "alice", "--clusterrole=cluster-admin", "--user=alice")
+    release.apply(make_policy("team", "sessions"))
+    script = "ls /tmp; exit 3"
+    assert team.execute("web", "sh", "-c", script, user="alice") == 3
+
+    (end,) = release.wait_for("the session's end", lambda record: is_of(record, "team", "podcorder.session.end"))
+    session = end["podcorder.session.id"]
+    events = release.records(lambda record: record.get("podcorder.session.id") == session)
+    assert {"podcorder.session.start", "podcorder.process.exec", "podcorder.process.exit"} <= {
+        each["event"] for each in events
+    }
+    found = {(each.get("user.name"), each.get("podcorder.identity")) for each in events}
+    assert found == {("alice", "Identified")}
+
+    records = "/apis/podcorder.dev/v1alpha1/namespaces/team/recordedsessions"
+    wait_until(lambda: is_ended(cluster.request("GET", records)["items"]), 20, "the end in the session's record")
+    (record,) = cluster.request("GET", records)["items"]
+    assert {each["podcorder.session.record"] for each in events} == {f"team/{record['metadata']['name']}"}
+    assert record["spec"]["user"]["username"] == "alice"
+    assert record["spec"]["request"]["command"] == ["sh", "-c", script]
+    status = record["status"]
+    assert (status["sessionID"], status["exitCode"], status["confidence"]) == (session, 3, "Certain")
+    assert {each["type"]: each["status"] for each in status["conditions"]} == dict.fromkeys(
+        ("Started", "Ended", "Complete"), "True"
+    )
+    counts = {each["class"]: each["count"] for each in status["counts"]}
+    assert counts["Exec"] == sum(each["event"] == "podcorder.process.exec" for each in events)
+
+
+def is_of(record: dict[str, Any], namespace: str, event: str) -> bool:
+    return bool(record["event"] == event and record.get("k8s.namespace.name") == namespace)
+
+
+def is_ended(sessions: list[dict[str, Any]]) -> bool:
+    """Whether all of them are."""
+    conditions = [each for session in sessions for each in session.get("status", {}).get("conditions", ())]
+    return sum(each["type"] == "Ended" and each["status"] == "True" for each in conditions) == len(sessions) > 0
+
+
 def test_the_policys_author_sees_that_it_is_in_force(release: Release) -> None:
     """The policy is accepted, and applied on the node."""
     release.cluster.kubectl("wait", "-n", "shop", "--for=condition=Ready", "srp/shells", "--timeout=15s")
