@@ -25,6 +25,13 @@ POLICY = {
     "metadata": {"name": "all", "namespace": NAMESPACE},
     "spec": {"sessions": ["Container", "Exec"], "events": {"commands": {}}},
 }
+VAULT = "vault"
+STRICT_POLICY = {
+    **POLICY,
+    "metadata": {"name": "strict", "namespace": VAULT},
+    "spec": {"sessions": ["Exec"], "events": {"commands": {}}, "mode": "Strict"},
+}
+WEBHOOK = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/podcorder-sessions"
 OTHER_TAG = "0.1.0-other"
 OURS = "all,serviceaccounts,secrets,roles,rolebindings,clusterroles,clusterrolebindings"
 """Kinds of which an uninstall leaves nothing."""
@@ -35,21 +42,35 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
     """One with pods that run commands for as long as the tests last."""
     with Release.installed(whole_cluster, tmp_path_factory.mktemp("release")) as release:
         whole_cluster.add_service_account(NAMESPACE, "default")
-        whole_cluster.kubectl("apply", "-f", "-", input=json.dumps(POLICY))
+        whole_cluster.add_service_account(VAULT, "default")
+        for policy in (POLICY, STRICT_POLICY):
+            whole_cluster.kubectl("apply", "-f", "-", input=json.dumps(policy))
         start_pod(release, "steady", make_container("main", endless()))
         start_pod(release, "pair", make_container("one", endless()), make_container("two", endless()))
+        start_pod(release, "safe", make_container("main", "sleep 3600"), namespace=VAULT)
         release.wait_for("the first command", lambda record: record["event"] == "podcorder.process.exec")
         yield release
 
 
-def start_pod(release: Release, name: str, *containers: dict[str, Any]) -> None:
+def start_pod(release: Release, name: str, *containers: dict[str, Any], namespace: str = NAMESPACE) -> None:
     pod = {"metadata": {"name": name}, "spec": make_spec(*containers)}
-    release.cluster.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
-    release.cluster.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    release.cluster.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
+    release.cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 
 
 def execute(release: Release, *command: str) -> None:
     release.cluster.kubectl("exec", "-n", NAMESPACE, "steady", "--", *command)
+
+
+def is_safe_entered(release: Release) -> bool:
+    """Whether somebody gets into the pod of the Strict policy."""
+    return release.cluster.kubectl("exec", "-n", VAULT, "safe", "--", "true", check=False).returncode == 0
+
+
+def fails_closed(release: Release) -> list[str]:
+    """The entries of the webhook's configuration that refuse where nobody answers."""
+    webhooks = release.cluster.request("GET", WEBHOOK)["webhooks"]
+    return [each["name"] for each in webhooks if each["failurePolicy"] == "Fail"]
 
 
 @contextmanager
@@ -85,7 +106,9 @@ def find_pods(release: Release) -> set[str]:
 
 def test_an_upgrade_loses_nothing(release: Release) -> None:
     """Other images and values roll agent and operator under load: the programs that are pinned go on, every command is
-    delivered once and as what it was, and there is no gap."""
+    delivered once and as what it was, and there is no gap. What a Strict policy refuses stays as it was."""
+    wait_until(lambda: is_safe_entered(release), 30, "an exec under the Strict policy")
+    assert fails_closed(release) == ["strict-sessions.podcorder.dev"]
     programs = list_programs(release.cluster)
     before = find_pods(release)
     values = [*tag_images(release.cluster), "clusterName=other", "operator.logLevel=debug"]
@@ -101,11 +124,13 @@ def test_an_upgrade_loses_nothing(release: Release) -> None:
     assert Recorded(release.collector.records()).problems == []
     assert release.records(lambda record: record.get("k8s.cluster.name") == "other")
     assert list_programs(release.cluster) == programs
+    assert fails_closed(release) == ["strict-sessions.podcorder.dev"]
+    wait_until(lambda: is_safe_entered(release), 30, "an exec under the Strict policy")
 
 
 def test_an_uninstall_takes_everything_along_but_what_users_made(release: Release) -> None:
-    """No program, pin, config or right of ours stays; policies and kinds do. The log says where recording ended, and
-    helm that a node without an agent did not answer."""
+    """No program, pin, config or right of ours stays, and nothing that refuses; policies and kinds do. The log says
+    where recording ended, and helm that a node without an agent did not answer."""
     cluster = release.cluster
     programs = list_programs(cluster)
     assert programs
@@ -129,6 +154,8 @@ def test_an_uninstall_takes_everything_along_but_what_users_made(release: Releas
     left = cluster.kubectl("get", OURS, "-A", "-l", "app.kubernetes.io/name=podcorder", "-o", "name").stdout
     assert left.split() == []
     assert cluster.kubectl("get", "-n", NAMESPACE, "srp", "all", "-o", "name").stdout
+    assert cluster.kubectl("get", "-n", VAULT, "srp", "strict", "-o", "name").stdout
+    assert is_safe_entered(release)
 
 
 def test_a_later_install_records_again(release: Release) -> None:

@@ -17,6 +17,7 @@ from podcorder_operator.errors import Unavailable
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.resources import CONFIGS
 from podcorder_operator.unloading import DEPLOYMENT, DEPLOYMENTS, Outcome, unload
+from podcorder_operator.webhook_entries import CONFIGURATION, FIELD_MANAGER, OPEN_ENTRY, STRICT_ENTRY, WEBHOOKS
 
 NAMESPACE = "podcorder"
 OPERATOR_LEASE = LEASES.path("podcorder-operator", namespace=NAMESPACE)
@@ -86,6 +87,24 @@ def test_every_agent_is_asked_and_its_config_goes() -> None:
         changing = [each for each in server.seen if each.verb not in ("get", "list")]
         assert [each.path for each in changing[:2]] == [SCALE, OPERATOR_LEASE.rpartition("/")[0]]
         assert server.objects[OPERATOR_LEASE]["spec"]["holderIdentity"] == ""
+
+    play(test)
+
+
+def test_nothing_is_refused_for_want_of_an_answer() -> None:
+    """Once the operator has ended, before anybody is waited for, the entry that fails closed goes."""
+
+    async def test(server: ApiServer) -> None:
+        entries = [{"name": name, "failurePolicy": "Fail"} for name in (OPEN_ENTRY, STRICT_ENTRY)]
+        server.put(WEBHOOKS.path(CONFIGURATION), {"webhooks": entries})
+        add_node(server, "node-1")
+        agents = asyncio.create_task(answer(server, "node-1"))
+        await unload_all(server)
+        await agents
+        patched = [each for each in server.requests("patch") if each.path != SCALE]
+        assert patched[0].path == WEBHOOKS.path(CONFIGURATION)
+        assert patched[0].query["fieldManager"] == FIELD_MANAGER
+        assert "webhooks" not in patched[0].body
 
     play(test)
 
