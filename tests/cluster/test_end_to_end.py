@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,37 @@ def is_ended(sessions: list[dict[str, Any]]) -> bool:
     """Whether all of them are."""
     conditions = [each for session in sessions for each in session.get("status", {}).get("conditions", ())]
     return sum(each["type"] == "Ended" and each["status"] == "True" for each in conditions) == len(sessions) > 0
+
+
+def test_a_session_costs_few_writes(release: Release) -> None:
+    """Quick sessions are written down with one write before and three after; one that goes on, once in 10 s more."""
+    shop = start_pods(release, "ledger", "web")
+    release.apply(make_policy("ledger", podSelector={"matchLabels": {"app": "web"}}))
+    before = count_record_writes(release)
+    begun = time.monotonic()
+    for number in range(10):
+        assert shop.execute("web", "echo", str(number)) == 0
+    assert shop.execute("web", "sh", "-c", "for i in $(seq 60); do ls >/dev/null; sleep 0.2; done") == 0
+
+    def have_all_ended() -> bool:
+        ends = shop.kubectl("get", "rsess", "-o", "jsonpath={.items[*].status.endTime}").stdout
+        return len(ends.split()) == 11
+
+    wait_until(have_all_ended, 30, "the end of every session")
+    written = count_record_writes(release) - before
+    print(f"{written} writes for 11 sessions")
+    assert 22 <= written <= 11 * 4 + (time.monotonic() - begun) / 10
+
+
+def count_record_writes(release: Release) -> int:
+    """Of RecordedSessions and their statuses, that the API server took."""
+    text = release.cluster.kubectl("get", "--raw", "/metrics").stdout
+    taken = re.findall(r'^apiserver_request_total\{code="20.",(.*)\} (\S+)$', text, re.M)
+    return sum(
+        int(float(count))
+        for labels, count in taken
+        if 'resource="recordedsessions"' in labels and re.search(r'verb="(POST|PUT|PATCH|APPLY|DELETE)"', labels)
+    )
 
 
 def test_the_policys_author_sees_that_it_is_in_force(release: Release) -> None:
