@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cluster.access import Refused
 from cluster.images import BUSYBOX
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
@@ -20,6 +21,7 @@ POLICY = {
     "generation": 1,
     "spec": {"sessions": ["Host"], "events": {"commands": {}}},
 }
+RECORDS = "/apis/podcorder.dev/v1alpha1/namespaces/podcorder/recordedsessions"
 CLAIM = f"echo {CLAIMED} >/proc/self/loginuid; (/bin/echo {{0}}); (/bin/echo {{0}})"
 
 
@@ -60,3 +62,18 @@ def test_a_login_is_delivered_with_its_user_and_no_container_passes_for_one(agen
     assert not record.pod
     assert {each.attributes["user.id"] for each in agent.records() if each.kind == "Host"} == {str(ALICE)}
     assert {each.kind for each in agent.records() if "podcorder.session.kind" in each.attributes} == {"Host"}
+    path = f"{RECORDS}/host-{record.attributes['podcorder.session.id']}"
+    wait_until(lambda: "endTime" in read_status(agent.cluster, path), 20, "the login's record")
+    status = read_status(agent.cluster, path)
+    assert status["login"]["uid"] == ALICE
+    assert status["counts"]
+    assert {each["type"]: each["status"] for each in status["conditions"]}["Ended"] == "True"
+
+
+def read_status(cluster: WholeCluster, path: str) -> dict[str, Any]:
+    """Empty where there is none yet."""
+    try:
+        status: dict[str, Any] = cluster.request("GET", path).get("status", {})
+    except Refused:
+        return {}
+    return status
