@@ -29,7 +29,7 @@ PODS = ("web", "vault")
 FORGED = {"USER": "bob", "PODCORDER_USER": "bob", "PODCORDER_IDENTITY": "Identified", "KUBECTL_USER": "bob"}
 SAME = ("/bin/echo", "the-very-same")
 WAYS = {
-    "nohup": "nohup {} &",
+    "nohup": "(trap '' HUP; exec {}) &",
     "setsid": "setsid {} &",
     "double fork": "(( {} & ) &)",
     "setsid in a double fork": "(setsid sh -c '{} &' &)",
@@ -152,32 +152,36 @@ def test_what_is_left_behind_keeps_its_person(bank: Bank, way: str) -> None:
     assert names(bank.wait_settled(f"by-bob-{mark}")) == {"bob"}
 
 
-def test_a_session_moved_to_another_pod_keeps_its_person(bank: Bank) -> None:
+def test_a_session_moved_to_another_pod_is_not_his_who_is_there(bank: Bank) -> None:
     """A privileged container moves a process of hers into a pod where somebody else has a session: what it executes
     there is not his."""
     alices, bobs = bank.shell("alice", "web", "moved"), bank.shell("bob", "vault", "unmoved")
-    alices.run(":")
+    alices.run("/bin/echo before-the-move")
     bobs.run(":")
-    path = Path(f"/proc/{bobs.find_pid()}/cgroup").read_text().rpartition("0::")[2].strip()
-    move = f"echo {alices.find_pid()} >/cgroups{path}/cgroup.procs"
+    move = f"echo {alices.find_pid()} >/cgroups{bobs.find_cgroup()}/cgroup.procs"
     done = bank.pods.kubectl("exec", "root", "--", "sh", "-c", move, check=False)
     assert done.returncode == 0, done.stderr
     alices.run("/bin/echo after-the-move")
     bobs.run("/bin/echo beside-the-moved")
     alices.end()
     bobs.end()
-    assert names(bank.wait_settled("after-the-move")) == {"alice"}
-    assert names(bank.wait_settled("beside-the-moved")) == {"bob"}
+    assert names(bank.wait_settled("before-the-move")) == {"alice"}
+    his = bank.wait_settled("beside-the-moved")
+    assert names(his) == {"bob"}
+    moved = bank.release.records(lambda each: "after-the-move" in each.get("process.command_args", ()))
+    assert "bob" not in names(moved)
+    assert {each[SESSION] for each in moved} & {each[SESSION] for each in his} == set()
 
 
-def test_a_process_moved_into_a_pod_is_nobodys(bank: Bank) -> None:
-    """A privileged container's own process moves into a pod and executes there what somebody executes, and with a shell
-    of hers running: nothing of it is hers."""
+def test_who_enters_a_pod_from_the_node_is_nobody(bank: Bank) -> None:
+    """A privileged container's process enters a pod's cgroup and namespaces and executes there the very command that
+    somebody's session began with: it is not hers."""
     alices = bank.shell("alice", "vault", "visited")
     alices.run("/bin/echo at-home")
-    path = Path(f"/proc/{alices.find_pid()}/cgroup").read_text().rpartition("0::")[2].strip()
-    intrude = f"echo $$ >/cgroups{path}/cgroup.procs; /bin/echo intruding; exec sh -s visited"
-    bank.pods.kubectl("exec", "root", "--", "sh", "-c", intrude)
+    pid, path = alices.find_pid(), alices.find_cgroup()
+    enter = f"echo $$ >/cgroups{path}/cgroup.procs; echo /bin/echo intruding | nsenter -t {pid} -m -- sh -s visited"
+    done = bank.pods.kubectl("exec", "root", "--", "sh", "-c", enter, check=False)
+    assert done.returncode == 0, done.stderr
     assert not names(bank.wait_settled("intruding")) & {"alice", "bob"}
     alices.end()
     assert names(bank.wait_settled("at-home")) <= {"alice", "Ambiguous"}
@@ -196,7 +200,7 @@ def test_a_pid_that_was_hers_says_nothing(bank: Bank) -> None:
     bobs.run(script.format("second-pids"))
     bobs.end()
     hers, his = bank.wait_settled("first-pids"), bank.wait_settled("second-pids")
-    assert {each.get("process.pid") for each in hers} & {each.get("process.pid") for each in his} - {None}
+    assert {each["process.pid"] for each in hers} & {each["process.pid"] for each in his}
     assert names(hers) == {"alice"}
     assert names(his) == {"bob"}
 
