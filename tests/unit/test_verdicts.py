@@ -31,7 +31,7 @@ def test_the_right_name_is_lawful() -> None:
     ]
     verdict = judge(events, find_word, PEOPLE)
     assert verdict.faults == []
-    assert verdict.identities == {ALICES: "Identified", BOBS: "Ambiguous"}
+    assert verdict.identities == {ALICES: ["Identified"], BOBS: ["Ambiguous"]}
     assert verdict.events == {"Identified": 2, "Pending": 1, "Ambiguous": 1}
 
 
@@ -56,18 +56,16 @@ def test_each_sort_of_wrong_word_is_found(said: Record) -> None:
 
 
 def test_sessions_that_run_into_each_other_are_found() -> None:
-    """What two people did is no one session, and what one did no two."""
+    """What two people did is no one session."""
     both = [make_event("one", ALICES) | IDENTIFIED, make_event("one", BOBS) | IDENTIFIED]
     assert len(judge(both, find_word, PEOPLE).faults) == 1
-    twice = [make_event("one") | IDENTIFIED, make_event("two") | IDENTIFIED]
-    assert len(judge(twice, find_word, PEOPLE).faults) == 1
 
 
 def test_the_last_word_on_a_session_counts() -> None:
     """What was pending, and what somebody contests later, is said by an event of its own."""
     later = make_event() | {"event": "podcorder.session.identified", "time": 9} | IDENTIFIED
     pending = make_event(time=10) | {"podcorder.identity": "Pending"}
-    assert judge([later, pending], find_word, PEOPLE).identities == {ALICES: "Identified"}
+    assert judge([later, pending], find_word, PEOPLE).identities == {ALICES: ["Identified"]}
 
 
 def test_a_record_of_somebody_elses_session_is_found() -> None:
