@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from cluster.control_plane import NODE
+from cluster.images import BUSYBOX
 from cluster.sandboxes import ClusterFailed, wait_until
 from cluster.whole_cluster import WholeCluster
-from fixtures.namespaces import Namespace
-from fixtures.people import let_begin_sessions
+from fixtures.namespaces import Namespace, make_container
+from fixtures.people import PEOPLE, let_begin_sessions
 from fixtures.releases import Release
 from fixtures.rounds import Action, Game, Played, find_word, plan, start_pods
 from fixtures.session_clients import SessionClients
-from fixtures.verdicts import Verdict, judge, judge_objects
+from fixtures.verdicts import SESSION, USER, Record, Verdict, judge, judge_objects
 
 ROUNDS = int(os.environ.get("ROUNDS", "500"))
 NAMESPACE = "shop"
+ATTACH, FORWARD = "podcorder.session.attach", "podcorder.session.port_forward"
 SESSIONS = f"/apis/podcorder.dev/v1alpha1/namespaces/{NAMESPACE}/recordedsessions"
 
 
@@ -33,14 +38,14 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
         namespace = Namespace(whole_cluster, NAMESPACE)
         start_pods(namespace, {"app": "web"})
         let_begin_sessions(whole_cluster, NAMESPACE)
-        policy = {
-            "apiVersion": "podcorder.dev/v1alpha1",
-            "kind": "SessionRecordingPolicy",
-            "metadata": {"name": "people", "namespace": NAMESPACE},
-            "spec": {"events": {"commands": {}, "files": {"paths": {"include": ["/tmp/"]}}}},
-        }
-        release.apply(yaml.safe_dump(policy))
+        events = {"commands": {}, "files": {"paths": {"include": ["/tmp/"]}}}
+        release.apply(make_policy("people", podSelector={"matchLabels": {"app": "web"}}, events=events))
         yield release
+
+
+def make_policy(name: str, **spec: Any) -> str:
+    kind = {"apiVersion": "podcorder.dev/v1alpha1", "kind": "SessionRecordingPolicy"}
+    return yaml.safe_dump({**kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
 
 
 def test_nobody_is_given_anothers_name(release: Release, tmp_path: Path) -> None:
@@ -75,6 +80,83 @@ def test_nobody_is_given_anothers_name(release: Release, tmp_path: Path) -> None
     alone = [each.round.word for each in played if not each.is_contested(played)]
     named = [each for each in alone if set(verdict.identities[each]) == {"Identified"}]
     assert len(named) >= 0.98 * len(alone)
+
+
+def test_looking_into_the_node_names_who_did(release: Release) -> None:
+    """kubectl debug node/...: what its container executes is a Debug session of whoever made the pod."""
+    cluster = release.cluster
+    cluster.kubectl("create", "clusterrole", "debug-nodes", "--verb=get", "--resource=nodes")
+    cluster.kubectl("create", "clusterrolebinding", "debug-nodes", "--clusterrole=debug-nodes", "--user=alice")
+    cluster.kubectl("create", "role", "debug-nodes", "-n", NAMESPACE, "--verb=create", "--resource=pods")
+    cluster.kubectl("create", "rolebinding", "debug-nodes", "-n", NAMESPACE, "--role=debug-nodes", "--user=alice")
+    labels = {"app.kubernetes.io/managed-by": "kubectl-debug"}
+    release.apply(make_policy("nodes", podSelector={"matchLabels": labels}, events={"commands": {}}))
+    command = ("debug", f"node/{NODE}", "-n", NAMESPACE, "-i", f"--image={BUSYBOX}", "--quiet")
+    script = "read -r word; /bin/echo $word; /bin/ls /host"
+    cluster.kubectl(*command, "--", "sh", "-c", script, user="alice", input="on-the-node\n", check=False)
+    (found,) = release.wait_for("the command", lambda each: "on-the-node" in each.get("process.command_args", ()))
+    session = release.records(lambda each: each.get(SESSION) == found[SESSION])
+    assert {each["podcorder.session.kind"] for each in session} == {"Debug"}
+    assert {each.get(USER) for each in session} == {"alice"}
+
+
+def test_attaching_names_who_may_have_typed(release: Release) -> None:
+    """What somebody typed the container's own process did: its events tell who had attached, and name nobody as user."""
+    pods = Namespace(release.cluster, NAMESPACE)
+    script = "while read -r line; do /bin/echo $line; done; sleep 600"
+    pods.start("typed", make_container("main", "sh", "-c", script, stdin=True), labels={"app": "typed"})
+    pods.wait_ready("typed")
+    spec = {"podSelector": {"matchLabels": {"app": "typed"}}, "sessions": ["Container", "Attach"]}
+    release.apply(make_policy("typed", **spec, events={"commands": {}}))
+    for user in PEOPLE:
+        attached = subprocess.Popen(
+            release.cluster.kubectl_command("attach", "-i", "-n", NAMESPACE, "typed", user=user),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert attached.stdin is not None
+        assert attached.stdout is not None
+        announced = release.wait_for(
+            f"{user}'s attach", lambda each, user=user: each["event"] == ATTACH and each.get(USER) == user
+        )
+        assert [each["k8s.pod.name"] for each in announced] == ["typed"]
+        attached.stdin.write(f"typed-by-{user}\n")
+        attached.stdin.flush()
+        assert attached.stdout.readline() == f"typed-by-{user}\n"
+        attached.kill()
+        attached.communicate()
+
+    def typed(user: str) -> list[Record]:
+        return release.records(lambda each: f"typed-by-{user}" in each.get("process.command_args", ()))
+
+    wait_until(lambda: typed("alice") and typed("bob"), 20, "what they typed in the log")
+    assert [sorted(each["podcorder.attach.users"]) for user in PEOPLE for each in typed(user)] == [["alice"], [*PEOPLE]]
+    own = release.records(lambda each: each.get("k8s.pod.name") == "typed" and each["event"] != ATTACH)
+    assert [each for each in own if USER in each] == []
+
+
+def test_forwarding_a_port_names_no_process(release: Release) -> None:
+    """That somebody forwarded a port is told with the name and the pod; what the server in the pod does is nobody's."""
+    pods = Namespace(release.cluster, NAMESPACE)
+    script = "while :; do nc -l -p 8080 -e /bin/echo served; done"
+    pods.start("served", make_container("main", "sh", "-c", script), labels={"app": "served"})
+    pods.wait_ready("served")
+    spec = {"podSelector": {"matchLabels": {"app": "served"}}, "sessions": ["Container", "PortForward"]}
+    release.apply(make_policy("served", **spec, events={"commands": {}, "network": {}}))
+
+    async def forward() -> None:
+        async with SessionClients.open(release.cluster) as clients:
+            for user, spdy in zip(PEOPLE, (True, False), strict=True):
+                await clients.use_port(user, NAMESPACE, "served", 8080, spdy=spdy)
+
+    asyncio.run(forward())
+    wait_until(lambda: len(release.records(lambda each: each["event"] == FORWARD)) == 2, 20, "both forwards in the log")
+    told = release.records(lambda each: each["event"] == FORWARD)
+    assert sorted((each[USER], each["k8s.pod.name"]) for each in told) == [(each, "served") for each in PEOPLE]
+    release.wait_for("what the server did", lambda each: "served" in each.get("process.command_args", ()))
+    own = release.records(lambda each: each.get("k8s.pod.name") == "served" and each["event"] != FORWARD)
+    assert [each for each in own if USER in each] == []
 
 
 def find_missing(played: list[Played], verdict: Verdict) -> list[Played]:
