@@ -101,7 +101,7 @@ def test_looking_into_the_node_names_who_did(release: Release) -> None:
 
 
 def test_attaching_names_who_may_have_typed(release: Release) -> None:
-    """What somebody typed the container's own process did: its events tell who had attached, and name nobody as user."""
+    """What somebody types the container itself does: its events tell who had attached, and name nobody as user."""
     pods = Namespace(release.cluster, NAMESPACE)
     script = "while read -r line; do /bin/echo $line; done; sleep 600"
     pods.start("typed", make_container("main", "sh", "-c", script, stdin=True), labels={"app": "typed"})
