@@ -75,9 +75,17 @@ def test_nobody_is_given_anothers_name(release: Release, tmp_path: Path) -> None
     report(played, verdict)
     assert find_missing(played, verdict) == []
     assert verdict.faults == []
-    objects = release.cluster.request("GET", SESSIONS)["items"]
+    wait_until(lambda: all(read_condition(each, "Started") for each in list_records(release)), 90, "an end of waiting")
+    objects = list_records(release)
     assert judge_objects(objects, verdict, people) == []
-    alone = [each.round.word for each in played if not each.is_contested(played)]
+    for each in played:
+        if each.round.action is Action.BROKEN:
+            (record,) = (
+                record for record in objects if each.round.word in record["spec"]["request"].get("command", ())
+            )
+            assert record["spec"]["user"]["username"] == each.round.user
+            assert read_condition(record, "Started") == "False"
+    alone = [each.round.word for each in played if each.round.sessions and not each.is_contested(played)]
     named = [each for each in alone if set(verdict.identities[each]) == {"Identified"}]
     assert len(named) >= 0.98 * len(alone)
 
@@ -157,6 +165,18 @@ def test_forwarding_a_port_names_no_process(release: Release) -> None:
     release.wait_for("what the server did", lambda each: "served" in each.get("process.command_args", ()))
     own = release.records(lambda each: each.get("k8s.pod.name") == "served" and each["event"] != FORWARD)
     assert [each for each in own if USER in each] == []
+
+
+def list_records(release: Release) -> list[Record]:
+    """All RecordedSessions."""
+    items: list[Record] = release.cluster.request("GET", SESSIONS)["items"]
+    return items
+
+
+def read_condition(record: Record, name: str) -> str:
+    """Its status; empty where there is no such condition yet."""
+    conditions = record.get("status", {}).get("conditions", ())
+    return next((str(each["status"]) for each in conditions if each["type"] == name), "")
 
 
 def find_missing(played: list[Played], verdict: Verdict) -> list[Played]:
