@@ -75,7 +75,9 @@ def test_nobody_is_given_anothers_name(release: Release, tmp_path: Path) -> None
     report(played, verdict)
     assert find_missing(played, verdict) == []
     assert verdict.faults == []
-    wait_until(lambda: all(read_condition(each, "Started") for each in list_records(release)), 90, "an end of waiting")
+    wait_until(
+        lambda: all(read_condition(each, "Started") for each in list_records(release)), 120, "a word on each record"
+    )
     objects = list_records(release)
     assert judge_objects(objects, verdict, people) == []
     for each in played:
@@ -125,10 +127,12 @@ def test_attaching_names_who_may_have_typed(release: Release) -> None:
         )
         assert attached.stdin is not None
         assert attached.stdout is not None
-        announced = release.wait_for(
-            f"{user}'s attach", lambda each, user=user: each["event"] == ATTACH and each.get(USER) == user
+        release.wait_for(
+            f"{user}'s attach",
+            lambda each, user=user: (
+                (each["event"], each.get("k8s.pod.name"), each.get(USER)) == (ATTACH, "typed", user)
+            ),
         )
-        assert [each["k8s.pod.name"] for each in announced] == ["typed"]
         attached.stdin.write(f"typed-by-{user}\n")
         attached.stdin.flush()
         assert attached.stdout.readline() == f"typed-by-{user}\n"
