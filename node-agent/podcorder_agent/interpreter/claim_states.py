@@ -13,7 +13,7 @@ from podcorder_agent.interpreter.claims import Claims
 from podcorder_agent.interpreter.events import Event
 from podcorder_agent.interpreter.gaps import read_counts
 from podcorder_agent.interpreter.ledgers import Entry
-from podcorder_agent.interpreter.pools import Pool, Root
+from podcorder_agent.interpreter.pools import Failure, Pool, Root
 from podcorder_agent.interpreter.session_reports import Loss, SessionReport
 from podcorder_agent.interpreter.subjects import Identity, Pod, Process, Session, SessionKind
 
@@ -69,15 +69,17 @@ def _save_pool(pool: Pool, session: Number) -> list[Any]:
         [_save_root(each, session) for each in pool.roots],
         [[_save_root(root, session), request.raw, request.arrived] for root, request in pool.decided],
         pool.latest,
+        [[tgid, each.seen, each.error] for tgid, each in pool.failures.items()],
     ]
 
 
 def _load_pool(saved: list[Any], sessions: list[Session], hold: int) -> Pool:
-    requests, taken, roots, decided, latest = saved
+    requests, taken, roots, decided, latest, failures = saved
     pool = Pool(hold // 2, hold, [_load_request(*each) for each in requests], int(taken))
     pool.roots = [_load_root(each, sessions) for each in roots]
     pool.decided = [(_load_root(root, sessions), _load_request(raw, arrived)) for root, raw, arrived in decided]
     pool.latest = int(latest)
+    pool.failures = {int(tgid): Failure(int(seen), error) for tgid, seen, error in failures}
     return pool
 
 

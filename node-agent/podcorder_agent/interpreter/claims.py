@@ -19,7 +19,7 @@ from podcorder_agent.interpreter.announcements import (
 from podcorder_agent.interpreter.asked import tell_request
 from podcorder_agent.interpreter.events import Event, Finding, SessionIdentified
 from podcorder_agent.interpreter.ledgers import Ledger
-from podcorder_agent.interpreter.pools import Pool, Root, Verdict
+from podcorder_agent.interpreter.pools import Failure, Pool, Root, Verdict
 from podcorder_agent.interpreter.probes import Program
 from podcorder_agent.interpreter.subjects import Container, Identity, Process, Session, SessionKind
 from podcorder_agent.interpreter.waiting import MOST_HELD, Waiting
@@ -108,18 +108,16 @@ class Claims:
             self._tell(Verdict(root, Identity.PENDING))
             return
         self.waiting.begin(session)
-        self._pool(keys).roots.append(root)
+        self._pool(keys).begin(root)
 
-    def fail(self, container: Container, program: Program, error: str | None) -> None:
-        """A runtime could not execute this: somebody's request came to nothing."""
+    def fail(self, container: Container, program: Program, tgid: int, error: str | None) -> None:
+        """A runtime's process could not execute this: if it never does, somebody's request came to nothing."""
         if not self.active:
             return
         for key in self._exec_keys(container, program):
             pool = self.pools.get(key)
-            users = {each.user.name for each in pool.open} if pool else set()
-            if pool and len(users) == 1 and not pool.taken:
-                self.ledger.note_unstarted(pool.open.pop(0), error)
-                return
+            if pool is not None:
+                pool.failures[tgid] = Failure(self.now, error)
 
     def pass_on(self, events: list[Event]) -> list[Event]:
         """Those of the events that need not wait."""
@@ -164,6 +162,8 @@ class Claims:
                 pool.settle = pool.hold = 0
             for verdict in pool.decide(self.now):
                 self._tell(verdict)
+            for request, error in pool.fail(self.now):
+                self.ledger.note_unstarted(request, error)
             for request in pool.expire(self.now):
                 self.ledger.note_unstarted(request, None)
         self.pools = {key: pool for key, pool in self.pools.items() if not pool.empty}

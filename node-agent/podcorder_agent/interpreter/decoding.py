@@ -225,7 +225,7 @@ class Decoder:
         event = ProcessExecFailed(*self._common(fields, process, identity, anchor, _UNSETTLED))
         if process.session.kind is SessionKind.SETUP:
             program = Program(argv, len(argv), payload[start:filename_end], False, False)
-            self.sessions.claims.fail(process.session.container, program, self.errors[result])
+            self.sessions.claims.fail(process.session.container, program, process.tgid, self.errors[result])
         redaction = self.redaction_of(fields[SLOT], process.session.kind)
         event.arguments, redacted = redaction.apply(argv, split_argv(argv))
         event.argc, event.redacted = argc, redacted or None

@@ -49,6 +49,15 @@ class Verdict:
     candidates: tuple[Announcement, ...] = ()
 
 
+@dataclass(slots=True)
+class Failure:
+    """A runtime could not execute the command, so far: it may look for it in another place of PATH."""
+
+    seen: int
+    """Boot time of the frame, ns."""
+    error: str | None
+
+
 @dataclass(slots=True, eq=False)
 class Pool:
     """Requests and roots that cannot be told apart."""
@@ -66,6 +75,13 @@ class Pool:
     """Roots that were given a name a short while ago."""
     latest: int = 0
     """When the last request came."""
+    failures: dict[int, Failure] = field(default_factory=dict)
+    """By pid of the process that did not become the command: its last."""
+
+    def begin(self, root: Root) -> None:
+        """A session began, maybe after its runtime had looked for the command elsewhere."""
+        self.failures.pop(root.session.root_tgid, None)
+        self.roots.append(root)
 
     def announce(self, request: Announcement) -> list[Verdict]:
         """A request came. One that may be the cause of a root that was given another's name takes the name back."""
@@ -88,6 +104,7 @@ class Pool:
         self.roots += other.roots
         self.decided += other.decided
         self.latest = max(self.latest, other.latest)
+        self.failures |= other.failures
 
     def due(self) -> int:
         """The next boot time at which something is to be decided, ns."""
@@ -95,11 +112,12 @@ class Pool:
         times += [each.arrived + longest_start(each) for each in self.open]
         times += [root.seen + 2 * self.hold for root, _ in self.decided]
         times += [each.seen + REMEMBERED for each in self.roots]
+        times += [each.seen + self.hold for each in self.failures.values()]
         return min(times, default=0)
 
     @property
     def empty(self) -> bool:
-        return not (self.open or self.roots or self.decided)
+        return not (self.open or self.roots or self.decided or self.failures)
 
     def decide(self, now: int) -> list[Verdict]:
         """What can be said by now."""
@@ -128,6 +146,17 @@ class Pool:
         gone = over[self.taken :]
         self.taken = max(0, self.taken - len(over))
         return gone
+
+    def fail(self, now: int) -> list[tuple[Announcement, str | None]]:
+        """Requests that came to nothing because their command could not be executed, and why. None where it could have
+        been another's."""
+        over = {tgid: each for tgid, each in self.failures.items() if now >= each.seen + self.hold}
+        failed = []
+        for tgid, failure in over.items():
+            del self.failures[tgid]
+            if not self.taken and not self.roots and len({each.user.name for each in self.open}) == 1:
+                failed.append((self.open.pop(0), failure.error))
+        return failed
 
     def _ripe(self, root: Root) -> int:
         if root.session.kind is SessionKind.DEBUG and self.open:

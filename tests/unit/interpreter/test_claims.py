@@ -78,6 +78,12 @@ class Node:
         self.feed.record(record_exit, 0, **place, slot=1, time=self.feed.time)
         return pid
 
+    def fail(self, *words: str, tgid: int) -> None:
+        """A runtime's process cannot execute a command."""
+        place = {"tgid": tgid, "pid": tgid, "session_root": tgid, "flags": ENTERING, "slot": 1}
+        argv = [word.encode() for word in words]
+        self.feed.record(record_exec_failed, *argv, filename=argv[0], error=-13, time=self.feed.time, **place)
+
     def wait(self, seconds: float) -> list[Event]:
         """The agent says that nobody else has asked."""
         self.feed.time += int(seconds * SECOND)
@@ -246,10 +252,23 @@ def test_a_probes_command_is_nobodys_while_somebody_asks_for_it(node: Node) -> N
 def test_a_command_that_could_not_be_executed_satisfies_its_request(node: Node) -> None:
     """The report says so; a later session of the same command is another's."""
     node.announce("alice", "/etc/hosts")
-    place = {"tgid": 5, "pid": 5, "session_root": 5, "flags": ENTERING, "slot": 1}
-    node.feed.record(record_exec_failed, b"/etc/hosts", filename=b"/etc/hosts", error=-13, **place)
+    node.fail("/etc/hosts", tgid=5)
+    node.wait(2.1)
     (report,) = node.feed.interpreter.take_reports()
     assert (report.never_started, report.record, report.failure) == (True, ("shop", "exec-1"), "EACCES")
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_what_is_looked_for_in_many_places_is_still_hers(node: Node, by_itself: bool) -> None:
+    """A process that finds the command in the last place of PATH takes nobody's request away, be it her session's own
+    or one that somebody else makes enter the container."""
+    node.announce("alice", "ls")
+    before = node.begin("ls") if not by_itself else node.pid + 1
+    for _ in range(3):
+        node.fail("ls", tgid=node.pid + 1)
+    pid = node.begin("ls")
+    node.wait(2.1)
+    assert set(node.known(before)) == set(node.known(pid)) == ({"alice"} if by_itself else {"Ambiguous"})
 
 
 def test_a_request_of_which_nothing_comes_never_started(node: Node) -> None:
