@@ -22,6 +22,7 @@ from podcorder_operator.credentials import load_configuration
 from podcorder_operator.elections import Election
 from podcorder_operator.errors import ApiError, OperatorError, UnloadFailed
 from podcorder_operator.handlers import make_kopf_settings, make_registry
+from podcorder_operator.listeners import shrink_tls_buffers
 from podcorder_operator.logs import configure_logs
 from podcorder_operator.metrics import Metrics
 from podcorder_operator.probes import Probes
@@ -188,6 +189,7 @@ def _explaining() -> Iterator[None]:
 
 async def operate(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT. Raises OperatorError, or what a part of the operator could not handle."""
+    shrink_tls_buffers()
     metrics = Metrics()
     configuration = await load_configuration(os.environ)
     async with _connected(settings, configuration, metrics) as (api, election):
