@@ -30,7 +30,10 @@ from fixtures.recounts import find_differences, read_snapshot, wait_converged, w
 from fixtures.worlds import World
 
 from podcorder_operator.resources import CLUSTER_POLICIES, CONFIGS, WATCHED
+from podcorder_operator.webhook_entries import WEBHOOKS
 
+FOLLOWED = (*WATCHED, WEBHOOKS)
+"""By the replica that leads."""
 STORM_SECONDS = 8.0
 PATIENCE = 45.0
 """Seconds: a storm costs the lease, 10 s, and the longest pauses between tries come after it."""
@@ -135,25 +138,27 @@ def test_watches_that_end_are_resumed(
     world: World, proxy: ApiProxy, client: ApiClient, end: Callable[[ApiProxy], int]
 ) -> None:
     """Watches that are closed or cut go on where they were: nothing is listed again, nothing is missed."""
+    wait_until(lambda: proxy.watches().total() == len(FOLLOWED), 20, "every watch open")
     proxy.forget()
     for _ in range(4):
-        assert end(proxy) == len(WATCHED)
+        assert end(proxy) == len(FOLLOWED)
         for _ in range(6):
             world.step()
-        wait_until(lambda: proxy.watches().total() == len(WATCHED), 20, "every watch open again")
+        wait_until(lambda: proxy.watches().total() == len(FOLLOWED), 20, "every watch open again")
     wait_converged(client)
     assert calls(proxy, "list") == 0
-    assert calls(proxy, "watch") <= 8 * len(WATCHED)
+    assert calls(proxy, "watch") <= 8 * len(FOLLOWED)
 
 
 def test_an_expired_watch_is_listed_anew(world: World, proxy: ApiProxy, client: ApiClient) -> None:
     """410 Gone in a watch costs one list of each collection."""
+    wait_until(lambda: proxy.watches().total() == len(FOLLOWED), 20, "every watch open")
     proxy.forget()
-    assert proxy.expire_watches() == len(WATCHED)
+    assert proxy.expire_watches() == len(FOLLOWED)
     for _ in range(10):
         world.step()
     wait_converged(client)
-    assert len(WATCHED) <= calls(proxy, "list") <= 2 * len(WATCHED)
+    assert len(FOLLOWED) <= calls(proxy, "list") <= 2 * len(FOLLOWED)
 
 
 @pytest.mark.parametrize("answer", [expire, expire_in_stream], ids=["HTTP 410", "ERROR event"])
