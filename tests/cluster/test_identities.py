@@ -85,6 +85,7 @@ def test_nobody_is_given_anothers_name(release: Release, tmp_path: Path) -> None
         wait_until(is_said, 90, "a word on each record")
     objects = list_records(release)
     assert [each for each in objects if not read_condition(each, "Started")] == []
+    assert {each["spec"]["origin"] for each in objects} == {"Announced"}
     assert judge_objects(objects, verdict, people) == []
     for each in played:
         if each.round.action is Action.BROKEN:
