@@ -238,7 +238,8 @@ class RecordWriter:
         mine = self._assigned.get(session) or next(written, None)
         if mine not in known:
             taken = set(self._assigned.values())
-            free = (key for key in known if key not in taken and not self._stored[key].session_id)
+            # The latest first: what was asked for late is a candidate of fewer sessions.
+            free = (key for key in reversed(known) if key not in taken and not self._stored[key].session_id)
             mine = next(free, None)
         if mine is not None:
             self._assigned[session] = mine

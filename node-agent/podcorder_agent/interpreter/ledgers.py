@@ -18,6 +18,7 @@ MOST_ENTRIES = 1024
 KEPT = 600 * 10**9
 """How long a session is kept after its end, ns: gaps are told of after what they took, and reports may have to wait."""
 MOST_CANDIDATES = 16
+"""The latest of them."""
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Ledger:
         if entry is not None:
             request = verdict.announcement
             entry.record = None if request is None else request.record
-            entry.candidates = tuple(each.record for each in verdict.candidates)[:MOST_CANDIDATES]
+            entry.candidates = tuple(each.record for each in verdict.candidates)[-MOST_CANDIDATES:]
             self.changed[session.id] = None
 
     def note_unstarted(self, request: Announcement, error: str | None) -> None:

@@ -190,8 +190,8 @@ def test_of_several_each_session_has_a_record_of_its_own() -> None:
                 node.store(A, B)
                 node.writer.tell_reports(reports)
                 await until(lambda: node.status("exec-a") and node.status("exec-b"))
-                assert node.status("exec-a")["sessionID"] == SESSION
-                assert node.status("exec-b")["sessionID"] == OTHER
+                assert node.status("exec-b")["sessionID"] == SESSION
+                assert node.status("exec-a")["sessionID"] == OTHER
                 assert node.status("exec-a")["candidates"] == ["exec-a", "exec-b"]
             async with writing(server) as node:
                 for _, name in (A, B):
@@ -199,7 +199,22 @@ def test_of_several_each_session_has_a_record_of_its_own() -> None:
                 node.writer.tell_records(Listed(frozenset([A, B])))
                 node.writer.tell_reports([replace(each, end=2 * 10**18) for each in reversed(reports)])
                 await until(lambda: node.condition("exec-a", "Ended") == node.condition("exec-b", "Ended") == "Exited")
-                assert node.status("exec-a")["sessionID"] == SESSION
+                assert node.status("exec-b")["sessionID"] == SESSION
+
+    asyncio.run(scenario())
+
+
+def test_a_session_leaves_the_only_record_of_another_to_it() -> None:
+    """Of what could belong to two requests or to the first of them alone, each gets one, whichever is told first."""
+
+    async def scenario() -> None:
+        async with ApiServer() as server, writing(server) as node:
+            node.store(A, B)
+            for session, candidates in ((SESSION, (A, B)), (OTHER, (A,))):
+                report = make_report(None, session, candidates=candidates, identity=Identity.AMBIGUOUS)
+                node.writer.tell_reports([report])
+            await until(lambda: node.status("exec-a") and node.status("exec-b"))
+            assert [node.status(each)["sessionID"] for each in ("exec-a", "exec-b")] == [OTHER, SESSION]
 
     asyncio.run(scenario())
 

@@ -271,6 +271,19 @@ def test_what_is_looked_for_in_many_places_is_still_hers(node: Node, by_itself: 
     assert set(node.known(before)) == set(node.known(pid)) == ({"alice"} if by_itself else {"Ambiguous"})
 
 
+def test_each_request_of_a_long_crowd_is_told_of(node: Node) -> None:
+    """Two people ask for the same so often that nobody's session is known: each request is among what some session
+    could belong to."""
+    for number in range(60):
+        node.announce(("alice", "bob")[number % 2], "ls")
+        node.run("ls", time=node.feed.time + SECOND // 10)
+        node.wait(0.7)
+    node.wait(120)
+    reports = node.feed.interpreter.take_reports()
+    told = {name for each in reports for _, name in (*each.candidates, *([each.record] if each.record else ()))}
+    assert told == {f"exec-{number + 1}" for number in range(60)}
+
+
 def test_a_request_of_which_nothing_comes_never_started(node: Node) -> None:
     """After a minute."""
     node.announce("alice", "ls")
