@@ -85,6 +85,11 @@ def ask(release: Release, script: str) -> str:
     return release.cluster.kubectl(*command).stdout.strip()
 
 
+def reason_of_loader(release: Release) -> str:
+    """Nothing while the recorder has not told it: it compiles first."""
+    return str(release.read_config()["status"].get("loader", {}).get("reason", ""))
+
+
 def test_node_tells_why_something_is_not_recorded(release: Release, tmp_path: Path) -> None:
     """As docs/debugging.md has it: a debug build on the node, read from a container that may do everything there."""
     kubectl = release.cluster.kubectl
@@ -92,7 +97,7 @@ def test_node_tells_why_something_is_not_recorded(release: Release, tmp_path: Pa
     agents = ("-n", NAMESPACE, "-l", "app.kubernetes.io/component=agent")
     kubectl("delete", "pod", *agents, f"--field-selector=spec.nodeName={NODE}")
     kubectl("rollout", "status", "-n", NAMESPACE, "daemonset/podcorder-agent", "--timeout=90s", check=False)
-    wait_until(lambda: "debug build" in release.read_config()["status"]["loader"]["reason"], 60, "the debug build")
+    wait_until(lambda: "debug build" in reason_of_loader(release), 60, "the debug build")
     root = tmp_path / "root.json"
     root.write_text(json.dumps({"securityContext": {"runAsUser": 0}}))
     image = f"--image={compiling_agent_image().reference}"

@@ -8,7 +8,7 @@ process: an exec puts a new one in its place, because events before it tell of t
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -196,7 +196,7 @@ class Sessions:
 
     def refresh(self, cgroup_ids: Collection[int]) -> None:
         """Containers' descriptions changed: what was derived from them is made anew."""
-        for each in (*self.processes.values(), *self.ended.values(), *(tree.root for tree in self.trees.values())):
+        for each in self._all_processes():
             if each.session.container.cgroup_id in cgroup_ids:
                 each.session.labels = self._labels(each.session.container, each.session.kind)
                 each.encoded = None
@@ -212,9 +212,16 @@ class Sessions:
 
     def refresh_session(self, session: Session) -> None:
         """It has become known whose a session is."""
-        for each in (*self.processes.values(), *self.ended.values(), *(tree.root for tree in self.trees.values())):
+        for each in self._all_processes():
             if each.session is session:
                 each.encoded = None
+
+    def _all_processes(self) -> Iterator[Process]:
+        """All that an event may still be about, some more than once."""
+        yield from self.processes.values()
+        yield from self.ended.values()
+        for tree in (*self.trees.values(), *self.past.values()):
+            yield tree.root
 
     def root_of_session(self, session: Session) -> Process:
         """The root of a session; where that is not known any more, what stands for it."""

@@ -11,6 +11,7 @@ from fixtures.journals import SECOND, record_exec, record_exec_failed, record_ex
 
 from podcorder_agent.interpreter import Event, events
 from podcorder_agent.interpreter.interpreter import Interpreter
+from podcorder_agent.interpreter.sessions import MOST_ENDED
 from podcorder_crds.digests import digest_command, join_arguments
 
 KEY = bytes(range(32))
@@ -140,6 +141,21 @@ def test_what_nobody_asked_for_is_pending_and_then_unannounced(node: Node) -> No
     assert [type(each) for each in found] == [events.SessionIdentified, events.Finding]
     assert who(found[0]) == "Unannounced"
     assert node.wait(31) == []
+
+
+def test_what_is_found_out_late_is_told_of_the_session_as_it_is_then(node: Node) -> None:
+    """Nothing is left of how its root was encoded before, however many processes have ended since: a delivery that is
+    repeated after a restart has nothing of that, and must say the same."""
+    start, pid = node.feed.time, node.run("ls")
+    node.wait(2.1)
+    root = next(each.process for each in node.feed.events if each.process and each.process.tgid == pid)
+    root.encoded = "as Pending"
+    session = {"session_root": pid, "session_start": start, "slot": 1}
+    for child in range(1, MOST_ENDED + 2):
+        place = {"tgid": pid + child, "pid": pid + child, "process_start": node.feed.time}
+        node.feed.record(record_exit, 0, **place, **session, time=node.feed.time)
+    told = next(each for each in node.wait(31) if isinstance(each, events.SessionIdentified) and each.process is root)
+    assert (who(told), root.encoded) == ("Unannounced", None)
 
 
 def test_it_is_said_late_when_the_request_comes_late(node: Node) -> None:
