@@ -15,6 +15,7 @@
 #define FILTER_PATH_SIZE    248	  /* an LPM trie's key ends at 256 bytes of data */
 #define FILTER_ENTRIES	    32768 /* 256 of each slot, on both sides; they are made as needed */
 #define RECORDER_TIMEOUT_NS (600ULL * 1000000000)
+#define RECORDER_FAILED_NS  (30ULL * 1000000000) /* after its last heartbeat; see endings.bpf.c */
 
 /* One value, written by the recorder alone but for nothing. */
 struct state {
@@ -41,6 +42,8 @@ struct counters {
 #define SLOT_NETWORKS_OUT (1 << 3)
 #define SLOT_PORTS_OUT	  (1 << 4)
 #define SLOT_SKIPS_OWN	  (1 << 5) /* containers' own sessions are not recorded */
+#define SLOT_ENDS_EXEC	  (1 << 6) /* when the recorder fails, what was entered from outside */
+#define SLOT_ENDS_DEBUG	  (1 << 7) /* and debug containers */
 
 #define ACCESS_READ  (1 << 0)
 #define ACCESS_WRITE (1 << 1)
@@ -79,6 +82,7 @@ struct slot_sides {
 #define SELECTION_WATCHED  (1 << 2) /* seen made: nothing in it is older */
 #define SELECTION_RUNTIME  (1 << 3) /* a runtime enters it, and then execs what it is to run */
 #define SELECTION_OUTSIDE  (1 << 4) /* excluded, and no container: logins in it are recorded */
+#define SELECTION_DEBUG	   (1 << 5) /* a debug container: its own session is somebody's */
 
 /*
  * A login on the node stands in a container's place: this bit, which no cgroup's

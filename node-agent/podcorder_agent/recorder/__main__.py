@@ -148,7 +148,7 @@ def begin(
         choice.loader.prepare(maps.events.max_entries, attend)
         if not signals:
             maps.ignore(identities.find(os.getpid()))
-            attachments.apply(maps.wanted_events())
+            attachments.apply(maps.needs())
     except Unable:
         journal.close()
         raise

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from podcorder_agent.classes import CLASS_NAMES
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.classes import NUMBERS
+from podcorder_agent.recorder.classes import NUMBERS, wanted_names
 from podcorder_agent.recorder.errors import ObjectMissing
 from podcorder_agent.recorder.identities import Identities
 from podcorder_agent.recorder.kernel_maps import KernelMaps
@@ -67,9 +66,9 @@ class Attachments:
                     self._detach(each)
 
     def apply(self, wanted: int) -> bool:
-        """Attach and detach until what is attached fits the class bits wanted; whether any state changed."""
+        """Attach and detach until what is attached fits the bits wanted (`wanted_names`); whether any state changed."""
         before = dict(self.states)
-        names = {name for number, name in enumerate(CLASS_NAMES) if wanted >> number & 1}
+        names = wanted_names(wanted)
         needed = [each for each in self._ladders if each.serves(names)]
         for capability in reversed(self._ladders):
             if capability not in needed and not capability.on_demand:
@@ -93,7 +92,8 @@ class Attachments:
         counts = self._maps.skipped()
         for capability, rung in self._taken.items():
             for program, name in rung.programs.items():
-                counts[NUMBERS[name]] += libbpf.recursion_misses(self._program_path(capability, rung.name, program))
+                if name is not None:
+                    counts[NUMBERS[name]] += libbpf.recursion_misses(self._program_path(capability, rung.name, program))
         return counts
 
     def _attach(self, capability: Capability, rungs: Iterable[Rung]) -> CapabilityState:
@@ -145,7 +145,7 @@ class Attachments:
         if rung is not None:
             for program, class_name in rung.programs.items():
                 path = self._program_path(capability, name, program)
-                if path.exists():
+                if class_name is not None and path.exists():
                     self._maps.add_skipped(NUMBERS[class_name], libbpf.recursion_misses(path))
             if rung.handlers and (self._pins.maps / HANDLERS_MAPS[rung.raw]).exists():
                 handlers = libbpf.Map.open(self._pins.maps / HANDLERS_MAPS[rung.raw])

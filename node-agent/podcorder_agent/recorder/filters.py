@@ -8,12 +8,14 @@ import struct
 from typing import NamedTuple
 
 from podcorder_agent.control.messages import Message, MessageError
-from podcorder_agent.recorder.classes import event_bits
+from podcorder_agent.recorder.classes import ENDINGS_BIT, event_bits
 
 SLOT = struct.Struct("=6I" + "HHI" * 16)
 _PORTS = 16
 _PATH_SIZE = 248
 _HAS_PATHS, _PATHS_OUT, _HAS_NETWORKS, _NETWORKS_OUT, _PORTS_OUT, _SKIPS_OWN = 1, 2, 4, 8, 16, 32
+_ENDS = {"Exec": 64, "Debug": 128}
+"""By kind of session."""
 _VERDICTS = {"include": 1, "exclude": 2}
 _ACCESS = {"read": 1, "write": 2}
 _NUMBER_BITS = 32
@@ -45,6 +47,7 @@ def compile_settings(number: int, settings: Message | None) -> SlotFilters:
     flags = _HAS_PATHS * bool(paths) + _HAS_NETWORKS * bool(networks)
     flags += _PATHS_OUT * _includes(settings, "paths") + _NETWORKS_OUT * _includes(settings, "networks")
     flags += _PORTS_OUT * _includes(settings, "ports") + _SKIPS_OWN * (not settings.get("own_session", True))
+    flags += sum(_ENDS[kind] for kind in set(settings.get("ends", [])))
     access = sum(_ACCESS[name] for name in set(settings.get("access") or _ACCESS))
     ranges: list[int] = []
     for each in ports:
@@ -60,9 +63,10 @@ def compile_pending(events: int) -> bytes:
     return SLOT.pack(events, sum(_ACCESS.values()), 0, 0, 0, 0, *[0] * (3 * _PORTS))
 
 
-def slot_events(value: bytes) -> int:
-    """The class bits of a slot's value."""
-    return int(SLOT.unpack(value)[0])
+def slot_needs(value: bytes) -> int:
+    """What a slot's value asks for: class bits, and ENDINGS_BIT."""
+    events, _, flags, *_ = SLOT.unpack(value)
+    return int(events) | (ENDINGS_BIT if flags & sum(_ENDS.values()) else 0)
 
 
 def filter_of_key(key: bytes) -> int:

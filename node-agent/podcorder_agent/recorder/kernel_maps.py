@@ -13,7 +13,7 @@ from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING, Message
 from podcorder_agent.recorder import libbpf
 from podcorder_agent.recorder.barriers import wait_for_programs
 from podcorder_agent.recorder.errors import MapsForeign
-from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_events
+from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_needs
 from podcorder_agent.recorder.identities import Identity
 from podcorder_agent.recorder.pins import Pins
 
@@ -29,6 +29,7 @@ _SELECTION_EXCLUDED = 2
 _SELECTION_WATCHED = 4
 _SELECTION_RUNTIME = 8
 _SELECTION_OUTSIDE = 16
+_SELECTION_DEBUG = 32
 _LOGIN = 1 << 63
 """What stands for all logins where a container would stand."""
 _SESSION_IGNORE = 1
@@ -123,12 +124,12 @@ class KernelMaps:
         if slot is None:
             self.forget(_LOGIN)
 
-    def wanted_events(self) -> int:
-        """Class bits that any slot asks for, the pending one included."""
+    def needs(self) -> int:
+        """What any slot asks for, the pending one included: class bits, and ENDINGS_BIT."""
         wanted = 0
         for number in range(SLOT_COUNT):
             current, sides = self._sides(number)
-            wanted |= slot_events(sides[current])
+            wanted |= slot_needs(sides[current])
         return wanted
 
     def clear_slots(self) -> None:
@@ -150,7 +151,7 @@ class KernelMaps:
             for key, verdict in entries.items():
                 self._maps[name].update(key, verdict)
         self._turn(number, current, sides, filters.slot)
-        if slot_events(sides[current]):
+        if slot_needs(sides[current]):
             wait_for_programs()  # some may still look at the side that was in force
         self._delete_filter(_filter_of(number, current))
 
@@ -173,12 +174,14 @@ class KernelMaps:
                 if filter_of_key(key) == number:
                     self._maps[name].delete(key)
 
-    def select(self, cgroup_id: int, container_id: int, slot: int, *, runtime: bool) -> None:
+    def select(self, cgroup_id: int, container_id: int, slot: int, *, runtime: bool, debug: bool = False) -> None:
         """Record a cgroup; one that is recorded already keeps the time since when.
 
-        `runtime`: a container runtime enters it first, and its sessions begin with an exec.
+        `runtime`: a container runtime enters it first, and its sessions begin with an exec. `debug`: it is a debug
+        container's.
         """
-        self._set_selection(cgroup_id, container_id, slot, _SELECTION_RUNTIME if runtime else 0)
+        flags = (_SELECTION_RUNTIME if runtime else 0) | (_SELECTION_DEBUG if debug else 0)
+        self._set_selection(cgroup_id, container_id, slot, flags)
 
     def exclude(self, cgroup_id: int, container_id: int, *, outside: bool) -> None:
         """Do not record a cgroup in this one; what is held or recorded by itself stays as it is.

@@ -6,7 +6,10 @@ A rung counts only if it loads with CAP_BPF and CAP_PERFMON alone. A rung that c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
+from podcorder_agent.recorder.classes import ENDINGS
 
 _TYPED, _RAW = "tp_btf", "raw_tp"
 RAW_OBJECTS = "raw/"
@@ -20,8 +23,9 @@ class Rung:
     name: str
     object: str
     """Path of the object file, without `.bpf.o`."""
-    programs: dict[str, str] = field(default_factory=dict)
-    """Programs to attach, and the record class whose runs they are (for runs the kernel skipped)."""
+    programs: Mapping[str, str | None] = field(default_factory=dict)
+    """Programs to attach, and the record class whose runs they are (for runs the kernel skipped); None: they make no
+    records."""
     handlers: dict[int, str] = field(default_factory=dict)
     """Programs to put into the array of handlers (`enum syscall_handler` of bpf/maps.bpf.h); not attached."""
     limits: str = ""
@@ -48,7 +52,7 @@ class Capability:
 
     name: str
     classes: frozenset[str]
-    """Attached when any of these classes is wanted; empty: when any class is."""
+    """Attached when any of these classes, or ENDINGS, is wanted; empty: when any class is."""
     rungs: tuple[Rung, ...]
     on_demand: bool = False
     """Attached only while a rung that is taken requires it; its classes count for nothing."""
@@ -180,6 +184,13 @@ NETWORK_UDP = Capability(
     ),
 )
 
+SESSION_ENDINGS = Capability(
+    "endings",
+    frozenset({ENDINGS}),
+    with_raw(Rung("tp_btf", "endings", {"end_session": None})),
+)
+"""At the exit of every system call, too: only where a policy asks for it."""
+
 LADDERS: tuple[Capability, ...] = (
     CONTAINERS,
     PROCESSES,
@@ -189,5 +200,6 @@ LADDERS: tuple[Capability, ...] = (
     NETWORK_TCP,
     NETWORK_ACCEPT,
     NETWORK_UDP,
+    SESSION_ENDINGS,
 )
 """In the order in which they are attached, what is on demand aside; they are detached in reverse."""

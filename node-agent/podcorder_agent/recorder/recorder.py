@@ -132,7 +132,7 @@ class Recorder:
 
     def apply_needs(self) -> None:
         """Attach and detach by what the slots ask for, and note what changed."""
-        if self.attachments.apply(self.maps.wanted_events()):
+        if self.attachments.apply(self.maps.needs()):
             self.note("capabilities", capabilities=self.attachments.states)
 
     def finish(self, unpin: bool) -> None:

@@ -15,8 +15,8 @@ from podcorder_agent.recorder.filters import compile_settings
 from podcorder_agent.recorder.identities import Identities, Identity
 from podcorder_agent.recorder.recorder import Recorder
 
-COMMAND = "Command"
-"""The session kind whose cgroup no container runtime enters."""
+COMMAND, DEBUG = "Command", "Debug"
+"""Kinds of a cgroup's own session: no container runtime enters it; a debug container's."""
 
 
 class RequestHandler:
@@ -88,8 +88,9 @@ class RequestHandler:
     def _select(self, request: Message) -> Message:
         top = request["cgroup_id"]
         hint = request["container"]["path"]
-        slot, runtime = request["slot"], request["session_kind"] != COMMAND
-        return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, slot, runtime=runtime))
+        slot, kind = request["slot"], request["session_kind"]
+        marks = {"runtime": kind != COMMAND, "debug": kind == DEBUG}
+        return self._for_subtree(top, hint, lambda each: self._recorder.maps.select(each, top, slot, **marks))
 
     def _exclude(self, request: Message) -> Message:
         top, outside = request["cgroup_id"], request.get("outside", False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podcorder_agent.control.messages import MessageError
-from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_events
+from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_needs
 
 
 def test_path_ends_with_a_slash() -> None:
@@ -70,7 +70,7 @@ def test_slot_without_access_takes_both() -> None:
 def test_pending_slot_has_no_filters() -> None:
     """What is held is held whole: filters come with the selection."""
     value = compile_pending(0b101)
-    assert slot_events(value) == 0b101
+    assert slot_needs(value) == 0b101
     assert not any(SLOT.unpack(value)[2:])
 
 

@@ -57,6 +57,8 @@ FLAGS = {
     "SLOT_NETWORKS_OUT": filters._NETWORKS_OUT,
     "SLOT_PORTS_OUT": filters._PORTS_OUT,
     "SLOT_SKIPS_OWN": filters._SKIPS_OWN,
+    "SLOT_ENDS_EXEC": filters._ENDS["Exec"],
+    "SLOT_ENDS_DEBUG": filters._ENDS["Debug"],
     "ACCESS_READ": filters._ACCESS["read"],
     "ACCESS_WRITE": filters._ACCESS["write"],
     "SELECTION_PENDING": kernel_maps._SELECTION_PENDING,
@@ -64,6 +66,7 @@ FLAGS = {
     "SELECTION_WATCHED": kernel_maps._SELECTION_WATCHED,
     "SELECTION_RUNTIME": kernel_maps._SELECTION_RUNTIME,
     "SELECTION_OUTSIDE": kernel_maps._SELECTION_OUTSIDE,
+    "SELECTION_DEBUG": kernel_maps._SELECTION_DEBUG,
     "SESSION_IGNORE": kernel_maps._SESSION_IGNORE,
 }
 OWN_MAPS = {"skipped"}
