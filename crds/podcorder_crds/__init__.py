@@ -17,6 +17,7 @@ from podcorder_crds.enums import (
     Outcome,
     PolicyKind,
     Programs,
+    RecorderFailure,
     Rules,
     SessionKind,
     Source,
@@ -37,6 +38,7 @@ from podcorder_crds.node_configs import (
 )
 from podcorder_crds.policies import (
     API_VERSION,
+    ENDED_SESSIONS,
     ClusterSessionRecordingPolicySpec,
     ContainerFilter,
     NodeCounts,
@@ -54,6 +56,7 @@ from podcorder_crds.sessions import RecordedSessionSpec, RecordedSessionStatus
 
 __all__ = [
     "API_VERSION",
+    "ENDED_SESSIONS",
     "MAX_CONFIG_BYTES",
     "MAX_NAMESPACES",
     "Access",
@@ -95,6 +98,7 @@ __all__ = [
     "RateLimits",
     "RecordedSessionSpec",
     "RecordedSessionStatus",
+    "RecorderFailure",
     "RecordingSpec",
     "Redaction",
     "RedactionRule",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from podcorder_crds.enums import Access, Direction, Mode, Outcome, Rules
+from podcorder_crds.enums import Access, Direction, Mode, Outcome, RecorderFailure, Rules
 from podcorder_crds.events import CommandEvents, EventSelection, FileEvents, NetworkEvents
 from podcorder_crds.policies import RecordingSpec
 from podcorder_crds.port_sets import PortSet, read_ports, write_ports
@@ -62,6 +62,7 @@ class Combination:
     files: Files | None
     network: Network | None
     mode: Mode
+    on_recorder_failure: RecorderFailure
     redaction_defaults: Rules
     redaction_rules: tuple[RedactionRule, ...]
     """Sorted by name and pattern; two policies may call different patterns by one name."""
@@ -77,6 +78,7 @@ class Combination:
             _either(self.files, other.files),
             _either(self.network, other.network),
             strictest((self.mode, other.mode)),
+            severest((self.on_recorder_failure, other.on_recorder_failure)),
             Rules.ENABLED if Rules.ENABLED in (self.redaction_defaults, other.redaction_defaults) else Rules.DISABLED,
             _sorted_rules((*self.redaction_rules, *other.redaction_rules)),
             None if None in rates else max(rate for rate in rates if rate is not None),
@@ -108,6 +110,7 @@ def combination_of(spec: RecordingSpec) -> Combination:
         if network
         else None,
         spec.mode,
+        spec.on_recorder_failure,
         spec.redaction.defaults,
         _sorted_rules(spec.redaction.rules),
         spec.rate_limits.records_per_second,
@@ -118,6 +121,11 @@ def combination_of(spec: RecordingSpec) -> Combination:
 def strictest(modes: Iterable[Mode]) -> Mode:
     """The mode that holds where policies differ."""
     return Mode.STRICT if Mode.STRICT in modes else Mode.BEST_EFFORT
+
+
+def severest(failures: Iterable[RecorderFailure]) -> RecorderFailure:
+    """What becomes of running sessions where policies differ."""
+    return RecorderFailure.END if RecorderFailure.END in failures else RecorderFailure.CONTINUE
 
 
 def _either(one: Section | None, other: Section | None) -> Section | None:

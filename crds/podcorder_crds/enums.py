@@ -26,6 +26,13 @@ class Mode(StrEnum):
     STRICT = "Strict"
 
 
+class RecorderFailure(StrEnum):
+    """What becomes of sessions that run when a recorder fails."""
+
+    CONTINUE = "Continue"
+    END = "End"
+
+
 class Outcome(StrEnum):
     """How a call ended."""
 

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from podcorder_crds.conditions import Conditions
-from podcorder_crds.enums import Mode, SessionKind
+from podcorder_crds.enums import Mode, RecorderFailure, SessionKind
 from podcorder_crds.events import EventSelection
 from podcorder_crds.models import ATOMIC, Model
 from podcorder_crds.names import ContainerPattern, Generation, LabelName, ObjectName
 from podcorder_crds.redactions import Redaction
-from podcorder_crds.rules import Among, Rule, Set, pattern
+from podcorder_crds.rules import Among, Plain, Rule, Set, pattern
 from podcorder_crds.selectors import LabelKey, LabelSelector, LabelValue
 
 GROUP = "podcorder.dev"
@@ -25,6 +25,8 @@ POLICY_SESSIONS = frozenset(SessionKind) - {SessionKind.COMMAND, SessionKind.NOD
 policy says."""
 DEFAULT_SESSIONS = (SessionKind.EXEC, SessionKind.ATTACH, SessionKind.DEBUG, SessionKind.PORT_FORWARD)
 """All that people begin in pods."""
+ENDED_SESSIONS = (SessionKind.EXEC, SessionKind.DEBUG)
+"""What can be ended: of the others some have no processes of their own, and some are nobody's."""
 
 PolicySession = Annotated[
     SessionKind,
@@ -97,6 +99,12 @@ class RecordingSpec(Model):
     mode: Mode = Mode.BEST_EFFORT
     """What happens where recording fails. BestEffort, the default, lets sessions go on, with a gap on record. Strict
     refuses new sessions where the node's recorder is not healthy or is losing events."""
+    # A default of the API server's would stand in every policy as soon as the kinds are upgraded, and an operator of an
+    # earlier version takes no policy with a field that it does not know.
+    on_recorder_failure: Annotated[RecorderFailure, Plain()] = RecorderFailure.CONTINUE
+    """What becomes of sessions that run when the node's recorder fails. Continue, the default, lets them run, marked.
+    End kills the processes of execs and debug containers that began before, half a minute after the recorder's last
+    sign of life, each at its next system call; it needs mode Strict."""
     redaction: Redaction = Redaction()
     """What is taken out of arguments before they leave the machine. The default is passwords, tokens and keys."""
     rate_limits: RateLimits = RateLimits()
@@ -105,10 +113,29 @@ class RecordingSpec(Model):
     """How the receiving side can tell this policy's records apart. Absent: it cannot."""
 
 
+# Not of `RecordingSpec`: an agent takes what it does not understand out of a policy, and carries out the rest.
+_LAWS_OF_BOTH = (
+    Rule(
+        "!has(self.onRecorderFailure) || self.onRecorderFailure != 'End' || self.mode == 'Strict'",
+        lambda self: self.on_recorder_failure is not RecorderFailure.END or self.mode is Mode.STRICT,
+        "onRecorderFailure End needs mode Strict: write mode: Strict, or leave onRecorderFailure out",
+    ),
+    Rule(
+        "!has(self.onRecorderFailure) || self.onRecorderFailure != 'End' || !has(self.sessions)"
+        " || self.sessions.exists(each, each in ['Exec', 'Debug'])",
+        lambda self: (
+            self.on_recorder_failure is not RecorderFailure.END or any(each in ENDED_SESSIONS for each in self.sessions)
+        ),
+        "onRecorderFailure End ends sessions of kind Exec and Debug: name one of them in sessions",
+    ),
+)
+
+
 class SessionRecordingPolicySpec(RecordingSpec):
     """What to record of the pods in the policy's own namespace."""
 
     laws: ClassVar = (
+        *_LAWS_OF_BOTH,
         Rule(
             "!has(self.sessions) || !('Host' in self.sessions)",
             lambda self: SessionKind.HOST not in self.sessions,
@@ -119,6 +146,8 @@ class SessionRecordingPolicySpec(RecordingSpec):
 
 class ClusterSessionRecordingPolicySpec(RecordingSpec):
     """What to record of pods in all namespaces, and of the nodes themselves."""
+
+    laws: ClassVar = _LAWS_OF_BOTH
 
     pod_selector: LabelSelector = LabelSelector()
     """Which pods of the namespaces that namespaceSelector selects, by their labels; empty means all."""

@@ -131,7 +131,7 @@ class Selection:
         for combination, slot in slots.items():
             sharing[slot].append(combination)
         for slot, combinations in sharing.items():
-            settings = self._compile(merge(combinations))
+            settings = self._compile_all(combinations)
             if self._configured.get(slot) != settings:
                 self._configure(slot, settings)
         return slots
@@ -140,6 +140,15 @@ class Selection:
         if combination not in self._compiled:
             self._compiled[combination] = settings_of(combination, self._policies)
         return self._compiled[combination]
+
+    def _compile_all(self, combinations: Collection[Combination]) -> Message:
+        """What records all that one of them asks for, and ends only what all of them would have ended: that more is
+        recorded than was asked for harms nobody, that somebody is thrown out does."""
+        settings = self._compile(merge(combinations))
+        if len(combinations) == 1 or not settings["ends"]:
+            return settings
+        asked = [self._compile(each)["ends"] for each in combinations]
+        return {**settings, "ends": [kind for kind in settings["ends"] if all(kind in each for each in asked)]}
 
     def _configure(self, slot: int, settings: Message) -> None:
         with self._refusals("slot", slot, f"policies {settings['policy']}"):

@@ -28,6 +28,8 @@ SLOT_COUNT = 64
 SLOT_PENDING = 63
 PENDING_SECONDS_LIMIT = 60
 KINDS_LIMIT = 16
+ENDED_KINDS = ("Exec", "Debug")
+"""Kinds of session that can be ended when the recorder fails."""
 
 JOURNALED = frozenset({"configure", "select", "exclude", "logins", "pending", "ignore", "fact", "unload", "stop"})
 """Kinds of request that are written to the journal before they are acted on."""
@@ -137,6 +139,7 @@ def check_settings(settings: Message) -> None:
     _integer(settings, "rate_limit", 0, 2**32 - 1, 0)
     if not isinstance(settings.get("own_session", True), bool):
         raise MessageError("`own_session` must be true or false")
+    _names(settings, "ends", ENDED_KINDS)
     kinds = settings.get("kinds", {})
     if not isinstance(kinds, dict) or len(kinds) > KINDS_LIMIT:
         raise MessageError(f"`kinds` must be an object of at most {KINDS_LIMIT} session kinds")

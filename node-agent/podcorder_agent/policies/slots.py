@@ -7,8 +7,8 @@ from typing import Protocol
 
 from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.policies.settings import Settings, compile_combination
-from podcorder_crds import RecordingSpec, SessionKind
-from podcorder_crds.combination import combine
+from podcorder_crds import ENDED_SESSIONS, RecorderFailure, RecordingSpec, SessionKind
+from podcorder_crds.combination import combine, severest
 
 
 class NamedPolicy(Protocol):
@@ -35,6 +35,8 @@ class SlotSettings(Settings):
     kinds: dict[str, KindSettings]
     own_session: bool
     """Whether somebody asks for what a container runs itself."""
+    ends: list[str]
+    """Of `ENDED_SESSIONS`, the kinds that end when the recorder fails."""
 
 
 OWN_KINDS = (SessionKind.CONTAINER, SessionKind.DEBUG)
@@ -53,7 +55,12 @@ def compile_slot(policies: Mapping[SessionKind, Collection[NamedPolicy]]) -> Slo
     if kinds.get(SessionKind.EXEC) != kinds.get(SessionKind.PROBE) or SessionKind.HOST in kinds:
         # By the first exec of a session the two are told apart, and it is seen who begins a login.
         union["events"] = [each for each in EVENT_CLASSES if each in ("exec", *union["events"])]
-    return {**union, "kinds": kinds, "own_session": not by_kind.keys().isdisjoint(OWN_KINDS)}
+    return {
+        **union,
+        "kinds": kinds,
+        "own_session": not by_kind.keys().isdisjoint(OWN_KINDS),
+        "ends": [kind.value for kind in ENDED_SESSIONS if _is_ended(kind, by_kind.get(kind, ()))],
+    }
 
 
 def describe_policies(policies: Iterable[NamedPolicy]) -> str:
@@ -67,6 +74,13 @@ def _sort(policies: Iterable[NamedPolicy]) -> list[NamedPolicy]:
     """Each once, those of namespaces first."""
     found = {(each.namespace is None, each.namespace or "", each.name): each for each in policies}
     return [found[key] for key in sorted(found)]
+
+
+def _is_ended(kind: SessionKind, policies: Iterable[NamedPolicy]) -> bool:
+    """Whether one that names the kind says so: policies that name Container have what a pod that looks into its node
+    runs as a debug session too, and that is not what they would end."""
+    failures = [each.spec.on_recorder_failure for each in policies if kind in each.spec.sessions]
+    return severest(failures) is RecorderFailure.END
 
 
 def _compile_kind(policies: list[NamedPolicy]) -> KindSettings:

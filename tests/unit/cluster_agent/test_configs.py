@@ -53,6 +53,13 @@ def test_what_is_unknown_in_a_policy_is_left_out_and_said() -> None:
     assert any("Hologram" in each for each in config.problems)
 
 
+def test_what_goes_with_an_unknown_word_stays() -> None:
+    """What an author is refused for two fields together is no reason to leave out a policy that was taken elsewhere."""
+    config = read_config(make_config(make_entry(mode="Stricter", onRecorderFailure="End")))
+    assert [each.spec.on_recorder_failure.value for each in config.policies] == ["End"]
+    assert len(config.problems) == 1
+
+
 def test_a_policy_of_which_nothing_is_known_is_left_out() -> None:
     """What lacks a field that is needed is no policy; the others hold."""
     entry = make_entry("empty")

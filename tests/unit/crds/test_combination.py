@@ -23,6 +23,7 @@ from podcorder_crds import (
     Mode,
     PathFilter,
     PortFilter,
+    RecorderFailure,
     Rules,
     SessionRecordingPolicySpec,
 )
@@ -125,10 +126,13 @@ def test_what_the_kernel_cannot_hold_is_recorded_whole(section: str, dimension: 
 
 @given(st.lists(specs, min_size=1, max_size=4))
 def test_the_strictest_and_the_loosest(chosen: list[dict[str, Any]]) -> None:
-    """Mode and redaction are the strictest of all, the rate limit is the loosest, rules and labels are all there."""
+    """Of modes, ends and redaction the strictest holds, of rate limits the loosest; rules and labels are all there."""
     parsed = [read(each) for each in chosen]
     made = combine(parsed)
     assert (made.mode is Mode.STRICT) == any(each.mode is Mode.STRICT for each in parsed)
+    assert (made.on_recorder_failure is RecorderFailure.END) == any(
+        each.on_recorder_failure is RecorderFailure.END for each in parsed
+    )
     assert (made.redaction_defaults is Rules.ENABLED) == any(
         each.redaction.defaults is Rules.ENABLED for each in parsed
     )

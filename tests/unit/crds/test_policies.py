@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from podcorder_crds import SessionRecordingPolicySpec
+from podcorder_crds import ClusterSessionRecordingPolicySpec, RecorderFailure, SessionRecordingPolicySpec
+from podcorder_crds.schemas import structural
 
 
 def parse(**events: Any) -> SessionRecordingPolicySpec:
@@ -53,6 +54,36 @@ def test_refusals_name_the_remedy(events: dict[str, Any], remedy: str) -> None:
     with pytest.raises(ValidationError) as caught:
         parse(**events)
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [SessionRecordingPolicySpec, ClusterSessionRecordingPolicySpec])
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        ({"onRecorderFailure": "End"}, "write mode: Strict"),
+        ({"onRecorderFailure": "End", "mode": "BestEffort"}, "write mode: Strict"),
+        ({"onRecorderFailure": "End", "mode": "Strict", "sessions": ["Attach", "Container"]}, "name one of them"),
+        ({"onRecorderFailure": "End", "mode": "Strict"}, ""),
+        ({"onRecorderFailure": "End", "mode": "Strict", "sessions": ["Debug", "Container"]}, ""),
+        ({"onRecorderFailure": "Continue", "sessions": ["Attach"]}, ""),
+    ],
+)
+def test_sessions_are_ended_by_strict_policies_about_them(
+    kind: type[SessionRecordingPolicySpec], spec: dict[str, str], remedy: str
+) -> None:
+    """End is refused, in both kinds of policy, without mode Strict and where no session could be ended."""
+    spec = {"events": {"commands": {}}, **spec}
+    if remedy:
+        with pytest.raises(ValidationError, match=remedy):
+            kind.model_validate(spec)
+    else:
+        assert kind.model_validate(spec).on_recorder_failure == spec["onRecorderFailure"]
+
+
+def test_sessions_go_on_where_a_policy_says_nothing() -> None:
+    """And the API server writes nothing into a policy for that: an earlier version would take it for a mistake."""
+    assert parse(commands={}).on_recorder_failure is RecorderFailure.CONTINUE
+    assert "default" not in structural(SessionRecordingPolicySpec)["properties"]["onRecorderFailure"]
 
 
 @given(st.ip_addresses(), st.integers(0, 128))

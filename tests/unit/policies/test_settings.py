@@ -75,10 +75,12 @@ def test_what_has_no_effect_is_said() -> None:
             "podSelector": {"matchLabels": {"app": "db"}},
             "sessions": ["Exec"],
             "routing": {"label": "a"},
+            "mode": "Strict",
+            "onRecorderFailure": "End",
         }
     )
     text = " ".join(without_effect(spec))
-    assert all(word in text for word in ("podSelector", "routing", "Exec"))
+    assert all(word in text for word in ("podSelector", "routing", "Exec", "onRecorderFailure"))
     assert without_effect(EVERYTHING.spec) == []
 
 

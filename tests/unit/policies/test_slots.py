@@ -135,6 +135,26 @@ def test_the_own_session_is_left_out_where_nobody_asks_for_it(sessions: list[str
     assert compiled(make_policy("p", {"sessions": sessions, "events": {"files": {}}}))["own_session"] is own
 
 
+END = {"events": {"commands": {}}, "mode": "Strict", "onRecorderFailure": "End"}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "ends"),
+    [(["Debug", "Exec"], ["Exec", "Debug"]), (["Exec", "Container"], ["Exec"]), (["Debug", "Probe"], ["Debug"])],
+)
+def test_what_a_policy_would_have_ended_is_named(sessions: list[str], ends: list[str]) -> None:
+    """Of the kinds that it asks for, execs and debug containers alone, whatever other policies say of them."""
+    other = make_policy("other", {"events": {"commands": {}}, "sessions": list(KINDS)})
+    assert compiled(make_policy("p", END | {"sessions": sessions}), other)["ends"] == ends
+    assert compiled(other)["ends"] == []
+
+
+def test_a_policy_ends_nothing_of_a_kind_that_it_does_not_name() -> None:
+    """One for containers has what a pod that looks into its node runs recorded as a debug session, and lets it run."""
+    policy = make_policy("p", END | {"sessions": ["Container", "Exec"]})
+    assert compile_slot({SessionKind.DEBUG: [policy], SessionKind.EXEC: [policy]})["ends"] == ["Exec"]
+
+
 @pytest.mark.parametrize(("sessions", "told_apart"), [(["Exec"], True), (["Exec", "Probe"], False), (["Probe"], True)])
 def test_execs_are_recorded_where_probes_must_be_told_from_them(sessions: list[str], told_apart: bool) -> None:
     """By what a session runs first; who asked for files alone is given files alone."""
