@@ -19,6 +19,7 @@ class Capability(StrEnum):
     NETWORK_TCP = "NetworkTcp"
     NETWORK_ACCEPT = "NetworkAccept"
     NETWORK_UDP = "NetworkUdp"
+    ENDINGS = "Endings"
 
     @property
     def agent_name(self) -> str:

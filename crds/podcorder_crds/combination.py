@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from podcorder_crds.enums import Access, Direction, Mode, Outcome, RecorderFailure, Rules
+from podcorder_crds.enums import Access, Direction, Mode, OnRecorderFailure, Outcome, Rules
 from podcorder_crds.events import CommandEvents, EventSelection, FileEvents, NetworkEvents
 from podcorder_crds.policies import RecordingSpec
 from podcorder_crds.port_sets import PortSet, read_ports, write_ports
@@ -62,7 +62,7 @@ class Combination:
     files: Files | None
     network: Network | None
     mode: Mode
-    on_recorder_failure: RecorderFailure
+    on_recorder_failure: OnRecorderFailure
     redaction_defaults: Rules
     redaction_rules: tuple[RedactionRule, ...]
     """Sorted by name and pattern; two policies may call different patterns by one name."""
@@ -123,9 +123,9 @@ def strictest(modes: Iterable[Mode]) -> Mode:
     return Mode.STRICT if Mode.STRICT in modes else Mode.BEST_EFFORT
 
 
-def severest(failures: Iterable[RecorderFailure]) -> RecorderFailure:
+def severest(failures: Iterable[OnRecorderFailure]) -> OnRecorderFailure:
     """What becomes of running sessions where policies differ."""
-    return RecorderFailure.END if RecorderFailure.END in failures else RecorderFailure.CONTINUE
+    return OnRecorderFailure.END if OnRecorderFailure.END in failures else OnRecorderFailure.CONTINUE
 
 
 def _either(one: Section | None, other: Section | None) -> Section | None:

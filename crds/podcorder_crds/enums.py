@@ -26,7 +26,7 @@ class Mode(StrEnum):
     STRICT = "Strict"
 
 
-class RecorderFailure(StrEnum):
+class OnRecorderFailure(StrEnum):
     """What becomes of sessions that run when a recorder fails."""
 
     CONTINUE = "Continue"

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from podcorder_crds.conditions import Conditions
-from podcorder_crds.enums import Mode, RecorderFailure, SessionKind
+from podcorder_crds.enums import Mode, OnRecorderFailure, SessionKind
 from podcorder_crds.events import EventSelection
 from podcorder_crds.models import ATOMIC, Model
 from podcorder_crds.names import ContainerPattern, Generation, LabelName, ObjectName
@@ -101,7 +101,7 @@ class RecordingSpec(Model):
     refuses new sessions where the node's recorder is not healthy or is losing events."""
     # A default of the API server's would stand in every policy as soon as the kinds are upgraded, and an operator of an
     # earlier version takes no policy with a field that it does not know.
-    on_recorder_failure: Annotated[RecorderFailure, Plain()] = RecorderFailure.CONTINUE
+    on_recorder_failure: Annotated[OnRecorderFailure, Plain()] = OnRecorderFailure.CONTINUE
     """What becomes of sessions that run when the node's recorder fails. Continue, the default, lets them run, marked.
     End kills the processes of execs and debug containers that began before, half a minute after the recorder's last
     sign of life, each at its next system call; it needs mode Strict."""
@@ -117,14 +117,15 @@ class RecordingSpec(Model):
 _LAWS_OF_BOTH = (
     Rule(
         "!has(self.onRecorderFailure) || self.onRecorderFailure != 'End' || self.mode == 'Strict'",
-        lambda self: self.on_recorder_failure is not RecorderFailure.END or self.mode is Mode.STRICT,
+        lambda self: self.on_recorder_failure is not OnRecorderFailure.END or self.mode is Mode.STRICT,
         "onRecorderFailure End needs mode Strict: write mode: Strict, or leave onRecorderFailure out",
     ),
     Rule(
         "!has(self.onRecorderFailure) || self.onRecorderFailure != 'End' || !has(self.sessions)"
         " || self.sessions.exists(each, each in ['Exec', 'Debug'])",
         lambda self: (
-            self.on_recorder_failure is not RecorderFailure.END or any(each in ENDED_SESSIONS for each in self.sessions)
+            self.on_recorder_failure is not OnRecorderFailure.END
+            or any(each in ENDED_SESSIONS for each in self.sessions)
         ),
         "onRecorderFailure End ends sessions of kind Exec and Debug: name one of them in sessions",
     ),

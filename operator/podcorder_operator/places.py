@@ -37,7 +37,9 @@ class Node:
             or not held.since <= self.config.report.applied <= self.config.generation
         ):
             return State.BEHIND
-        return State.APPLIED if policy.rules.needs <= self.config.report.full else State.DEGRADED
+        report = self.config.report
+        lacks = policy.rules.needs - report.full or policy.rules.wishes & report.unavailable
+        return State.DEGRADED if lacks else State.APPLIED
 
 
 @dataclass(slots=True)

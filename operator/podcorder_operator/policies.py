@@ -14,6 +14,7 @@ from podcorder_crds import (
     ContainerFilter,
     EventClass,
     Mode,
+    OnRecorderFailure,
     RecordingSpec,
     Redaction,
     SessionKind,
@@ -76,6 +77,9 @@ class Rules:
     redaction: Redaction
     needs: frozenset[Capability]
     """Capabilities that a node must have in full to record it."""
+    wishes: frozenset[Capability]
+    """Capabilities that it asks for besides. They are tried only where a container runs that it concerns, so a node
+    that does not tell of them does not lack them."""
     classes: frozenset[EventClass]
     """Classes of events that it is recorded by."""
 
@@ -161,5 +165,6 @@ def _read_rules(resource: Resource, raw: Mapping[str, Any]) -> Rules:
         spec.mode,
         spec.redaction,
         capabilities_of(spec.events),
+        frozenset({Capability.ENDINGS} if spec.on_recorder_failure is OnRecorderFailure.END else ()),
         classes_of(spec.events),
     )

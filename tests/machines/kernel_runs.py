@@ -28,6 +28,7 @@ MORE_CONTAINER_TESTS = (
 """Of one kernel: they are about the tree of cgroups, which is the same on all."""
 MORE_CONTAINERS_WITH = "6.1-amd64"
 EVENT_TESTS = (
+    "tests/system/test_endings.py",
     "tests/system/test_escapes.py",
     "tests/system/test_evasions.py",
     "tests/system/test_file_filters.py",

@@ -14,9 +14,9 @@ from podcorder_crds import (
     Direction,
     EventSelection,
     Mode,
+    OnRecorderFailure,
     Outcome,
     PortRange,
-    RecorderFailure,
     RedactionRule,
     Rules,
     SessionKind,
@@ -163,6 +163,6 @@ def without_effect(spec: SessionRecordingPolicySpec) -> list[str]:
         )
     if spec.mode is Mode.STRICT and SessionKind.CONTAINER in spec.sessions:
         found.append("mode Strict guards the command alone: containers of this machine are not held back")
-    if spec.on_recorder_failure is RecorderFailure.END:
+    if spec.on_recorder_failure is OnRecorderFailure.END:
         found.append("onRecorderFailure has no effect here: without Kubernetes nothing ends the command")
     return found

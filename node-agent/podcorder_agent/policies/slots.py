@@ -7,7 +7,7 @@ from typing import Protocol
 
 from podcorder_agent.classes import EVENT_CLASSES
 from podcorder_agent.policies.settings import Settings, compile_combination
-from podcorder_crds import ENDED_SESSIONS, RecorderFailure, RecordingSpec, SessionKind
+from podcorder_crds import ENDED_SESSIONS, OnRecorderFailure, RecordingSpec, SessionKind
 from podcorder_crds.combination import combine, severest
 
 
@@ -80,7 +80,7 @@ def _is_ended(kind: SessionKind, policies: Iterable[NamedPolicy]) -> bool:
     """Whether one that names the kind says so: policies that name Container have what a pod that looks into its node
     runs as a debug session too, and that is not what they would end."""
     failures = [each.spec.on_recorder_failure for each in policies if kind in each.spec.sessions]
-    return severest(failures) is RecorderFailure.END
+    return severest(failures) is OnRecorderFailure.END
 
 
 def _compile_kind(policies: list[NamedPolicy]) -> KindSettings:

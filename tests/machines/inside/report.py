@@ -62,7 +62,7 @@ def measure(loader: str) -> dict[str, Any]:
         recording = MeasuredRecording(Path(name), loader=loader)
         ready = time.monotonic()
         try:
-            recording.select()
+            recording.select(ends=["Exec"])
             states = wait_attached(recording)
             attached = time.monotonic()
             found = _PEAK.search(Path(f"/proc/{recording.recorder.pid}/status").read_text())

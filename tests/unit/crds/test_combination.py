@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from podcorder_crds import (
     AddressFilter,
     Mode,
+    OnRecorderFailure,
     PathFilter,
     PortFilter,
-    RecorderFailure,
     Rules,
     SessionRecordingPolicySpec,
 )
@@ -130,8 +130,8 @@ def test_the_strictest_and_the_loosest(chosen: list[dict[str, Any]]) -> None:
     parsed = [read(each) for each in chosen]
     made = combine(parsed)
     assert (made.mode is Mode.STRICT) == any(each.mode is Mode.STRICT for each in parsed)
-    assert (made.on_recorder_failure is RecorderFailure.END) == any(
-        each.on_recorder_failure is RecorderFailure.END for each in parsed
+    assert (made.on_recorder_failure is OnRecorderFailure.END) == any(
+        each.on_recorder_failure is OnRecorderFailure.END for each in parsed
     )
     assert (made.redaction_defaults is Rules.ENABLED) == any(
         each.redaction.defaults is Rules.ENABLED for each in parsed

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from podcorder_crds import ClusterSessionRecordingPolicySpec, RecorderFailure, SessionRecordingPolicySpec
+from podcorder_crds import ClusterSessionRecordingPolicySpec, OnRecorderFailure, SessionRecordingPolicySpec
 from podcorder_crds.schemas import structural
 
 
@@ -82,7 +82,7 @@ def test_sessions_are_ended_by_strict_policies_about_them(
 
 def test_sessions_go_on_where_a_policy_says_nothing() -> None:
     """And the API server writes nothing into a policy for that: an earlier version would take it for a mistake."""
-    assert parse(commands={}).on_recorder_failure is RecorderFailure.CONTINUE
+    assert parse(commands={}).on_recorder_failure is OnRecorderFailure.CONTINUE
     assert "default" not in structural(SessionRecordingPolicySpec)["properties"]["onRecorderFailure"]
 
 

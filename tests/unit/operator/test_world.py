@@ -407,6 +407,18 @@ def applied(world: World) -> World:
     return world
 
 
+@pytest.mark.parametrize(("state", "degraded"), [(None, 0), ("Full", 0), ("Degraded", 0), ("Unavailable", 1)])
+def test_what_is_tried_only_where_it_is_needed_is_not_missed(world: World, state: str | None, degraded: int) -> None:
+    """A policy that ends sessions is degraded where a node says that it cannot, not where nothing has asked it to."""
+    spec = {"events": {"commands": {"outcomes": ["Succeeded"]}}, "mode": "Strict", "onRecorderFailure": "End"}
+    put(world, POLICIES, "exec", "shop", spec=spec)
+    capabilities = [{"name": name, "state": "Full"} for name in ("Containers", "Processes")]
+    capabilities += [{"name": "Endings", "state": state}] if state else []
+    status = {"namespaces": ["shop"], "appliedGeneration": 2, "capabilities": capabilities}
+    put(world, CONFIGS, "node-1", generation=2, **hold(spec, 2) | {"status": status})
+    assert (world.tally(EXEC).applied, world.tally(EXEC).degraded) == (1, degraded)
+
+
 def hold(spec: dict[str, Any], applied: int) -> dict[str, Any]:
     """The body of a config that holds `exec` with this spec."""
     entry = {"generation": 1, "kind": EXEC.kind, "name": EXEC.name, "namespace": EXEC.namespace, "spec": spec}
