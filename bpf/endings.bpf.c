@@ -9,14 +9,6 @@
 
 #define SIGKILL 9
 
-static __always_inline bool is_over(const struct session *session, const struct state *shared,
-				    __u64 now)
-{
-	__u64 failed = shared->heartbeat + RECORDER_FAILED_NS;
-
-	return now > failed && session->session_start < failed;
-}
-
 /* Whether its slot ends sessions of this kind. Only a debug container's own is somebody's. */
 static __always_inline bool is_ended(const struct session *session,
 				     const struct selection *selection, const struct slot *slot)
@@ -33,20 +25,22 @@ int end_session(__u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
-	__u64 now = bpf_ktime_get_boot_ns(), container_id;
 	struct state *shared = bpf_map_lookup_elem(&state, &zero);
 	struct selection *selection;
 	struct session *session;
 	struct slot *slot;
+	__u64 failed;
 
-	if (!shared || now <= shared->heartbeat + RECORDER_FAILED_NS)
+	if (!shared)
+		return 0; /* an array of one: cannot fail */
+	failed = shared->heartbeat + RECORDER_FAILED_NS;
+	if (bpf_ktime_get_boot_ns() <= failed)
 		return 0;
 	session = bpf_map_lookup_elem(&sessions, &tgid);
-	if (!session || session->process_start != process_start_of(task) ||
-	    !is_over(session, shared, now))
+	if (!session || session->session_start >= failed ||
+	    session->process_start != process_start_of(task))
 		return 0;
-	container_id = session->container_id;
-	selection = selection_of(container_id);
+	selection = selection_of(session->container_id);
 	if (!selection)
 		return 0;
 	slot = slot_at(selection->slot);
