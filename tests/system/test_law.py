@@ -24,7 +24,7 @@ from podcorder_agent.interpreter.events import (
     ProcessFork,
     RecordingGap,
 )
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps
 
 Record = Callable[..., Recording]
 
@@ -176,7 +176,7 @@ def test_without_a_recorder_for_ten_minutes_nothing_is_kept_and_all_is_counted(r
     recording.cgroup.run(workloads / "opens", "101", "/etc/passwd")
     recording.recorder.kill()
     recording.recorder.wait()
-    state = libbpf.Map.open(recording.pins / "maps" / "state")
+    state = bpf_maps.Map.open(recording.pins / "maps" / "state")
     value = state.lookup(bytes(4))
     assert value is not None
     heartbeat = int.from_bytes(value[:8], sys.byteorder) - 11 * 60 * 10**9

@@ -15,7 +15,7 @@ from fixtures.record_ids import read_journal
 from fixtures.recordings import Recording, mount_bpffs
 
 from podcorder_agent.interpreter.events import RecordingGap
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps
 from podcorder_agent.recorder.loaders import HANDLERS_MAPS
 from podcorder_agent.recorder.pins import Pins
 from podcorder_agent.recorder.privileges import KEPT
@@ -233,7 +233,7 @@ def test_half_attached_programs_are_made_whole(record: Record, workloads: Path) 
     recording.recorder.wait()
     recording.client.close()
     (recording.pins / "links" / "processes" / rung / "record_exit").unlink()
-    handlers = libbpf.Map.open(recording.pins / "maps" / HANDLERS_MAPS[rung == "raw_tp"])
+    handlers = bpf_maps.Map.open(recording.pins / "maps" / HANDLERS_MAPS[rung == "raw_tp"])
     assert handlers.delete((1).to_bytes(4, "little"))
     handlers.close()
     recording.start_recorder()

@@ -14,7 +14,7 @@ from fixtures.recordings import Cgroup, Recording, temporary_directory
 
 from podcorder_agent.control.client import ControlError
 from podcorder_agent.interpreter.events import FileOpen, ProcessExec
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps
 
 EXEC, OPEN = 0, 4
 Record = Callable[..., Recording]
@@ -194,7 +194,7 @@ def test_full_disk_costs_nothing_the_ring_holds(workloads: Path) -> None:
             wait_until(lambda: recording.client.health()["journal"]["full"])
             with pytest.raises(ControlError, match="free some space"):
                 recording.client.fact("pod", "x" * (1 << 20))
-            state = libbpf.Map.open(recording.pins / "maps" / "state")
+            state = bpf_maps.Map.open(recording.pins / "maps" / "state")
             first = state.lookup(bytes(4))
             wait_until(lambda: state.lookup(bytes(4)) != first)
             state.close()

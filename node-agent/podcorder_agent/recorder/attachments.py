@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps
 from podcorder_agent.recorder.classes import NUMBERS, wanted_names
 from podcorder_agent.recorder.errors import ObjectMissing
 from podcorder_agent.recorder.identities import Identities
@@ -93,7 +93,9 @@ class Attachments:
         for capability, rung in self._taken.items():
             for program, name in rung.programs.items():
                 if name is not None:
-                    counts[NUMBERS[name]] += libbpf.recursion_misses(self._program_path(capability, rung.name, program))
+                    counts[NUMBERS[name]] += bpf_maps.recursion_misses(
+                        self._program_path(capability, rung.name, program)
+                    )
         return counts
 
     def _attach(self, capability: Capability, rungs: Iterable[Rung]) -> CapabilityState:
@@ -146,9 +148,9 @@ class Attachments:
             for program, class_name in rung.programs.items():
                 path = self._program_path(capability, name, program)
                 if class_name is not None and path.exists():
-                    self._maps.add_skipped(NUMBERS[class_name], libbpf.recursion_misses(path))
+                    self._maps.add_skipped(NUMBERS[class_name], bpf_maps.recursion_misses(path))
             if rung.handlers and (self._pins.maps / HANDLERS_MAPS[rung.raw]).exists():
-                handlers = libbpf.Map.open(self._pins.maps / HANDLERS_MAPS[rung.raw])
+                handlers = bpf_maps.Map.open(self._pins.maps / HANDLERS_MAPS[rung.raw])
                 for index in rung.handlers:
                     handlers.delete(index.to_bytes(4, "little"))
                 handlers.close()
@@ -161,7 +163,7 @@ class Attachments:
         path = self._pins.maps / HANDLERS_MAPS[rung.raw]
         if not path.exists():
             return False
-        handlers = libbpf.Map.open(path)
+        handlers = bpf_maps.Map.open(path)
         try:
             return all(handlers.lookup(index.to_bytes(4, "little")) is not None for index in rung.handlers)
         finally:

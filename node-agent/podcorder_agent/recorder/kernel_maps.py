@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from podcorder_agent.classes import CLASS_COUNT, REASON_NAMES
 from podcorder_agent.control.messages import SLOT_COUNT, SLOT_PENDING, Message
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps
 from podcorder_agent.recorder.barriers import wait_for_programs
 from podcorder_agent.recorder.errors import MapsForeign
 from podcorder_agent.recorder.filters import SLOT, compile_pending, compile_settings, filter_of_key, slot_needs
@@ -57,7 +57,7 @@ class Counters(NamedTuple):
 
 def make_skipped_map(pins: Pins) -> None:
     """The one map that only the recorder knows: skipped runs of programs that are gone."""
-    libbpf.make_array(pins.maps / _SKIPPED_MAP, _SKIPPED_MAP, _SKIPPED.size)
+    bpf_maps.make_array(pins.maps / _SKIPPED_MAP, _SKIPPED_MAP, _SKIPPED.size)
 
 
 def _foreign(path: Path) -> MapsForeign:
@@ -82,11 +82,11 @@ class KernelMaps:
 
     def __init__(self, pins: Pins) -> None:
         """Raises MapsForeign where a map is missing or has another layout."""
-        self._maps: dict[str, libbpf.Map] = {}
+        self._maps: dict[str, bpf_maps.Map] = {}
         for name in (*_SIZES, "events", "lifecycle"):
             path = pins.maps / name
             try:
-                self._maps[name] = libbpf.Map.open(path)
+                self._maps[name] = bpf_maps.Map.open(path)
             except OSError:
                 raise _foreign(path) from None
             if self._maps[name].value_size != _SIZES.get(name, 0):

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from podcorder_agent.loaders import TRACE_LEVELS
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps, libbpf
 from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH, KernelTypes
 from podcorder_agent.recorder.bcc.sources import SOURCES, find_mismatch, read_hooks
+from podcorder_agent.recorder.bpf_objects import Link, Object
 from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
 from podcorder_agent.recorder.ladders import RAW_OBJECTS, Capability, Rung
 from podcorder_agent.recorder.lockdown import is_locked_down
@@ -119,7 +120,7 @@ class CoreLoader:
             raise RingBufferMissing
         with self._open(MAPS_OBJECT) as opened:
             rings = {each.type for each in opened.maps() if each.name == EVENTS_MAP}
-        if not all(map(libbpf.takes_maps_of, rings)):
+        if not all(map(bpf_maps.takes_maps_of, rings)):
             raise RingBufferMissing
         if is_locked_down():
             raise LockedDown
@@ -164,7 +165,7 @@ class CoreLoader:
                 finally:
                     link.close()
             if rung.handlers:  # last: a rung that fails must leave none at work
-                handlers = libbpf.Map.open(pins.maps / HANDLERS_MAPS[rung.raw])
+                handlers = bpf_maps.Map.open(pins.maps / HANDLERS_MAPS[rung.raw])
                 for index, name in rung.handlers.items():
                     handlers.update(index.to_bytes(4, "little"), by_name[name].fd.to_bytes(4, "little"))
                 handlers.close()
@@ -174,7 +175,7 @@ class CoreLoader:
         return self._identities.iterate()
 
     @cached_property
-    def _identities(self) -> libbpf.Link:
+    def _identities(self) -> Link:
         try:
             with self._open(IDENTITIES_OBJECT) as opened:
                 opened.load()
@@ -215,14 +216,14 @@ class CoreLoader:
                 raise RungRefused(refusal)
             yield {program.name: program for program in opened.programs()}
 
-    def _open(self, name: str) -> libbpf.Object:
+    def _open(self, name: str) -> Object:
         libbpf.log.clear()
         path = self._objects / f"{name}.bpf.o"
         logs = bool(self.trace) and self._objects_have_programs
         if not path.exists():
             remedy = _DEBUG_REMEDY if logs else "compile the BPF programs (make) or install the package again"
             raise ObjectMissing(f"{path} is missing: {remedy}.")
-        opened = libbpf.Object(path, self._types_for(path))
+        opened = Object(path, self._types_for(path))
         if logs and not opened.has_constant(_TRACE_KNOB):
             opened.close()
             raise ObjectMissing(f"{path} writes no log lines: {_DEBUG_REMEDY}.")
@@ -239,7 +240,7 @@ def _reason(error: OSError) -> str:
     return (charge_refusal() if error.errno == errno.EPERM else "") or libbpf.explanation(str(error))
 
 
-def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_bytes: int, trace: str = "") -> None:
+def prepare(opened: Object, programs: set[str], pins: Pins | None, ring_bytes: int, trace: str = "") -> None:
     """Before the load: which programs, where the maps are pinned, the size of the ring; raises RungRefused."""
     unknown = programs - {program.name for program in opened.programs()}
     if unknown:
@@ -249,8 +250,8 @@ def prepare(opened: libbpf.Object, programs: set[str], pins: Pins | None, ring_b
     for each in opened.maps():
         if each.name == EVENTS_MAP:
             each.set_max_entries(ring_bytes)
-        if each.name.endswith(SCRATCH_SUFFIX) and each.type == libbpf.MAP_TYPE_ARRAY:
-            each.set_max_entries(libbpf.possible_cpus())
+        if each.name.endswith(SCRATCH_SUFFIX) and each.type == bpf_maps.MAP_TYPE_ARRAY:
+            each.set_max_entries(bpf_maps.possible_cpus())
         if pins is not None and not each.internal:
             each.set_pin_path(pins.maps / each.name)
     known = constants(ring_bytes, trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps, libbpf
 
 
 def charge_refusal() -> str:
@@ -15,7 +15,7 @@ def charge_refusal() -> str:
         return ""
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, hard))
     try:
-        fd: int = libbpf.library().bpf_map_create(libbpf.MAP_TYPE_ARRAY, b"", 4, 8, 1, None)
+        fd: int = libbpf.library().bpf_map_create(bpf_maps.MAP_TYPE_ARRAY, b"", 4, 8, 1, None)
     finally:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))
     if fd >= 0:

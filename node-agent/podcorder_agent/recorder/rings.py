@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Callable
 from typing import NamedTuple
 
-from podcorder_agent.recorder.libbpf import Map
+from podcorder_agent.recorder.bpf_maps import Map
 
 CHUNK_BYTES = 512 * 1024
 """Longest piece handed on at once; a piece ends where a record ends."""

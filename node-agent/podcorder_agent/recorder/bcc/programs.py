@@ -7,7 +7,7 @@ import mmap
 import os
 from pathlib import Path
 
-from podcorder_agent.recorder import libbpf
+from podcorder_agent.recorder import bpf_maps, libbpf
 from podcorder_agent.recorder.bcc.sources import LICENSE
 from podcorder_agent.recorder.instructions import INSTRUCTION
 
@@ -54,7 +54,7 @@ class RawTracepointLink:
         self._fd = fd
 
     def pin(self, path: Path) -> None:
-        libbpf.pin(self._fd, path)
+        bpf_maps.pin(self._fd, path)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -83,7 +83,7 @@ class RawTracepoint:
                 raise OSError(-self.fd, f"{name}: {reason or os.strerror(-self.fd)}")
 
     def pin(self, path: Path) -> None:
-        libbpf.pin(self.fd, path)
+        bpf_maps.pin(self.fd, path)
 
     def run(self, *arguments: int) -> int:
         """What it returns, run once by itself; raises OSError, as before Linux 5.10."""
