@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from podcorder_agent.recorder.bcc.compiler import Compiled, Request
-from podcorder_agent.recorder.bcc.kernel_types import VOID, KernelTypes
 from podcorder_agent.recorder.bcc.loader import BccLoader
 from podcorder_agent.recorder.bcc.processes import list_processes
-from podcorder_agent.recorder.bcc.sources import SOURCES
+from podcorder_agent.recorder.hooks import SOURCES
+from podcorder_agent.recorder.kernel_types import VOID, KernelTypes
 from podcorder_agent.recorder.ladders import CONTAINERS, FILES
 from podcorder_agent.recorder.loaders import IDENTITY, CoreLoader, RungRefused
 from podcorder_agent.recorder.privileges import drop_privileges

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from podcorder_agent.recorder.bcc.headers import VARIABLE, find_headers
-from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.bcc.library import find_bcc
 from podcorder_agent.recorder.bcc.loader import BccLoader
 from podcorder_agent.recorder.errors import BccMissing, BtfMissing, HeadersMissing
+from podcorder_agent.recorder.kernel_types import BTF_PATH
 from podcorder_agent.recorder.loaders import CoreLoader
 
 _KERNEL_HAS_BTF = "the kernel describes its types (BTF)"

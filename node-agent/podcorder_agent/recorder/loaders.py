@@ -13,10 +13,10 @@ from typing import Protocol
 
 from podcorder_agent.loaders import TRACE_LEVELS
 from podcorder_agent.recorder import bpf_maps, libbpf
-from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH, KernelTypes
-from podcorder_agent.recorder.bcc.sources import SOURCES, find_mismatch, read_hooks
 from podcorder_agent.recorder.bpf_objects import Link, Object
 from podcorder_agent.recorder.errors import BtfMissing, LoadRefused, LockedDown, ObjectMissing, RingBufferMissing
+from podcorder_agent.recorder.hooks import SOURCES, find_mismatch, read_hooks
+from podcorder_agent.recorder.kernel_types import BTF_PATH, KernelTypes
 from podcorder_agent.recorder.ladders import RAW_OBJECTS, Capability, Rung
 from podcorder_agent.recorder.lockdown import is_locked_down
 from podcorder_agent.recorder.memory import charge_refusal

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 
-from podcorder_agent.recorder.bcc.programs import RawTracepoint
 from podcorder_agent.recorder.instructions import INSTRUCTION
+from podcorder_agent.recorder.raw_tracepoints import RawTracepoint
 
 _HELPER = 113
 """bpf_probe_read_kernel (include/uapi/linux/bpf.h)."""

@@ -17,9 +17,9 @@ from podcorder_agent.errors import PodcorderError
 from podcorder_agent.loaders import LOADERS
 from podcorder_agent.mounts import cgroup2_mount, mount_points
 from podcorder_agent.recorder import libbpf
-from podcorder_agent.recorder.bcc.kernel_types import BTF_PATH
 from podcorder_agent.recorder.choice import choose_loader
 from podcorder_agent.recorder.errors import LockedDown, ObjectMissing, PinsBusy, PinsUnusable, RingBufferMissing, Unable
+from podcorder_agent.recorder.kernel_types import BTF_PATH
 from podcorder_agent.recorder.ladders import LADDERS
 from podcorder_agent.recorder.loaders import CoreLoader, RungRefused
 from podcorder_agent.recorder.pins import DEFAULT_PINS, Pins

@@ -18,8 +18,8 @@ from podcorder_agent.interpreter.events import EVENTS
 from podcorder_agent.recorder.bcc.header_types import HeaderTypes
 from podcorder_agent.recorder.bcc.headers import find_headers
 from podcorder_agent.recorder.bcc.kernel_header import list_fields
-from podcorder_agent.recorder.bcc.kernel_types import KernelTypes
-from podcorder_agent.recorder.bcc.sources import SOURCES
+from podcorder_agent.recorder.hooks import SOURCES
+from podcorder_agent.recorder.kernel_types import KernelTypes
 
 NEWNS, PRIVATE = 0x20000, 1 << 18 | 1 << 14
 """clone(2); MS_PRIVATE and MS_REC of mount(2)."""

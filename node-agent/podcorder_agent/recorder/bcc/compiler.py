@@ -11,18 +11,10 @@ from podcorder_agent.recorder.bcc.clang import SourceRefused, compile_text
 from podcorder_agent.recorder.bcc.header_types import HeaderTypes
 from podcorder_agent.recorder.bcc.headers import Headers
 from podcorder_agent.recorder.bcc.kernel_header import PlacedHeader, Types, list_fields, place_fields
-from podcorder_agent.recorder.bcc.kernel_types import KernelTypes
-from podcorder_agent.recorder.bcc.sources import (
-    KERNEL_STUBS,
-    PREFIX,
-    MapLayout,
-    Tracepoints,
-    find_mismatch,
-    read_hooks,
-    write_main,
-    write_maps,
-)
+from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS, PREFIX, MapLayout, write_main, write_maps
+from podcorder_agent.recorder.hooks import Tracepoints, find_mismatch, read_hooks
 from podcorder_agent.recorder.instructions import INSTRUCTION
+from podcorder_agent.recorder.kernel_types import KernelTypes
 
 _TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
 _HELPERS = ("task_pt_regs",)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from podcorder_agent.recorder.bcc.clang import SourceRefused, compile_text
 from podcorder_agent.recorder.bcc.headers import Headers
-from podcorder_agent.recorder.bcc.kernel_types import VOID
 from podcorder_agent.recorder.errors import CompilationFailed
 from podcorder_agent.recorder.instructions import INSTRUCTION
+from podcorder_agent.recorder.kernel_types import VOID
 
 _QUESTIONS = "questions"
 _ERROR = re.compile(r"^([^\s:]+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)

@@ -13,10 +13,10 @@ from podcorder_agent.recorder.bcc.child import compile_apart
 from podcorder_agent.recorder.bcc.compiler import Compiled, Request, Wanted
 from podcorder_agent.recorder.bcc.headers import Headers
 from podcorder_agent.recorder.bcc.processes import list_processes
-from podcorder_agent.recorder.bcc.programs import RawTracepoint
 from podcorder_agent.recorder.bcc.relocations import insert_maps
-from podcorder_agent.recorder.bcc.sources import DEBUG_LICENSE, LICENSE, SOURCES, Hook, MapLayout, read_hooks
+from podcorder_agent.recorder.bcc.sources import MapLayout
 from podcorder_agent.recorder.errors import CompilationFailed, LoadRefused, ObjectMissing
+from podcorder_agent.recorder.hooks import DEBUG_LICENSE, LICENSE, SOURCES, Hook, read_hooks
 from podcorder_agent.recorder.ladders import RAW_OBJECTS, Rung
 from podcorder_agent.recorder.loaders import (
     IDENTITIES_OBJECT,
@@ -28,6 +28,7 @@ from podcorder_agent.recorder.loaders import (
     prepare,
 )
 from podcorder_agent.recorder.pins import Pins
+from podcorder_agent.recorder.raw_tracepoints import RawTracepoint
 
 _RAW_TRACEPOINT_KIND = "tracepoint"
 _TELL_IDENTITY = "tell_identity"

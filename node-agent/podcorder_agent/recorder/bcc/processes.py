@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from podcorder_agent.recorder.bcc.programs import RawTracepoint
 from podcorder_agent.recorder.loaders import IDENTITY
+from podcorder_agent.recorder.raw_tracepoints import RawTracepoint
 
 _PART_TGID, _PART_START, _PART_START_HIGH = range(3)
 """`enum identity_part` of bpf/identities.bpf.c."""

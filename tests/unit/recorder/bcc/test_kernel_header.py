@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from podcorder_agent.recorder.bcc.kernel_header import POISON, place_fields
-from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS, SOURCES
+from podcorder_agent.recorder.bcc.sources import KERNEL_STUBS
+from podcorder_agent.recorder.hooks import SOURCES
 
 HEADER = """\
 #define KEPT 1

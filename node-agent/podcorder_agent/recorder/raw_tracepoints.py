@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from podcorder_agent.recorder import bpf_maps, libbpf
-from podcorder_agent.recorder.bcc.sources import LICENSE
+from podcorder_agent.recorder.hooks import LICENSE
 from podcorder_agent.recorder.instructions import INSTRUCTION
 
 _RAW_TRACEPOINT = 17
