@@ -23,22 +23,22 @@ static __always_inline bool is_ended(const struct session *session,
 PROGRAM(tracepoint, sys_exit)
 int end_session(__u64 *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, zero = 0;
-	struct state *shared = bpf_map_lookup_elem(&state, &zero);
+	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
 	struct selection *selection;
-	struct session *session;
+	struct state *shared;
 	struct slot *slot;
 	__u64 failed;
 
+	if (!session) /* first, for it holds of most: reading the clock takes as long as all else */
+		return 0;
+	shared = bpf_map_lookup_elem(&state, &zero);
 	if (!shared)
 		return 0; /* an array of one: cannot fail */
 	failed = shared->heartbeat + RECORDER_FAILED_NS;
-	if (bpf_ktime_get_boot_ns() <= failed)
+	if (session->session_start >= failed || bpf_ktime_get_boot_ns() <= failed)
 		return 0;
-	session = bpf_map_lookup_elem(&sessions, &tgid);
-	if (!session || session->session_start >= failed ||
-	    session->process_start != process_start_of(task))
+	if (session->process_start != process_start_of(bpf_get_current_task_btf()))
 		return 0;
 	selection = selection_of(session->container_id);
 	if (!selection)
