@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 from fixtures.recordings import Cgroup, Recording, assert_law
@@ -48,10 +47,7 @@ class Node:
     def clean_up(self) -> None:
         """A second time it has nothing to do."""
         for cgroup in self.cgroups:
-            while pids := (cgroup.path / "cgroup.procs").read_text().split():
-                for pid in pids:
-                    with suppress(ProcessLookupError):
-                        os.kill(int(pid), signal.SIGKILL)
+            cgroup.kill()
         while self.started:
             self.started.pop().wait()
         while self.cgroups:

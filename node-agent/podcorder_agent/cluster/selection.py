@@ -145,7 +145,7 @@ class Selection:
         """What records all that one of them asks for, and ends only what all of them would have ended: that more is
         recorded than was asked for harms nobody, that somebody is thrown out does."""
         settings = self._compile(merge(combinations))
-        if len(combinations) == 1 or not settings["ends"]:
+        if not settings["ends"]:
             return settings
         asked = [self._compile(each)["ends"] for each in combinations]
         return {**settings, "ends": [kind for kind in settings["ends"] if all(kind in each for each in asked)]}
