@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cluster.control_plane import NODE, NODE_ADDRESS
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures.charts import NAMESPACE
 from fixtures.namespaces import Namespace
-from fixtures.releases import Release
+from fixtures.releases import Release, write_policy
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +35,10 @@ def start_pods(release: Release, namespace: str, *names: str) -> Namespace:
     return made
 
 
-def make_policy(namespace: str, name: str = "shells", **spec: Any) -> str:
-    return yaml.safe_dump(
-        {
-            "apiVersion": "podcorder.dev/v1alpha1",
-            "kind": "SessionRecordingPolicy",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"events": {"commands": {}}} | spec,
-        }
-    )
-
-
 def test_what_kubectl_exec_runs_reaches_the_collector(release: Release) -> None:
     """Namespace, pod, container and session kind are with every command of the session, and nobody else's are there."""
     shop = start_pods(release, "shop", "web", "other")
-    release.apply(make_policy("shop", podSelector={"matchLabels": {"app": "web"}}))
+    release.apply(write_policy("shop", "shells", podSelector={"matchLabels": {"app": "web"}}))
     for pod in ("other", "web"):
         assert shop.execute(pod, "sh", "-c", "echo L2Jpbi9scyAvdG1w | base64 -d | sh") == 0
 
@@ -70,7 +58,7 @@ def test_who_asked_for_an_exec_is_on_its_events_and_in_its_record(release: Relea
     team = start_pods(release, "team", "web")
     cluster = release.cluster
     cluster.kubectl("create", "clusterrolebinding", "alice", "--clusterrole=cluster-admin", "--user=alice")
-    release.apply(make_policy("team", "sessions"))
+    release.apply(write_policy("team", "sessions"))
     script = "ls /tmp; exit 3"
     assert team.execute("web", "sh", "-c", script, user="alice") == 3
 
@@ -111,7 +99,7 @@ def is_ended(sessions: list[dict[str, Any]]) -> bool:
 def test_a_session_costs_few_writes(release: Release) -> None:
     """Quick sessions are written down with one write before and three after; one that goes on, once in 10 s more."""
     shop = start_pods(release, "ledger", "web")
-    release.apply(make_policy("ledger", podSelector={"matchLabels": {"app": "web"}}))
+    release.apply(write_policy("ledger", "shells", podSelector={"matchLabels": {"app": "web"}}))
     before = count_record_writes(release)
     begun = time.monotonic()
     for number in range(10):
@@ -173,7 +161,7 @@ def test_an_unreachable_collector_keeps_nothing_from_being_recorded(release: Rel
     """The exporter says once where nobody answers; what was recorded meanwhile is delivered when somebody does."""
     release.collector.stop()
     early = start_pods(release, "early", "web")
-    release.apply(make_policy("early", "early"))
+    release.apply(write_policy("early", "early"))
     early.execute("web", "echo", "early")
 
     def is_said() -> bool:
@@ -189,7 +177,7 @@ def test_a_missing_image_stops_neither_recording_nor_the_way_back(release: Relea
     """An upgrade to images that nobody has is told by node and container; the kernel records on meanwhile, and what it
     has recorded is delivered once the upgrade is taken back."""
     steady = start_pods(release, "steady", "web")
-    release.apply(make_policy("steady", "steady"))
+    release.apply(write_policy("steady", "steady"))
     missing = ("--reuse-values", "--set", "agent.image.tag=missing,operator.image.tag=missing")
     release.helm("upgrade", *missing)
     told = re.compile(rf"{NODE}: the container (recorder|exporter) does not run \((ErrImagePull|ImagePullBackOff)")

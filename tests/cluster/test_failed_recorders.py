@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from cluster.sandboxes import wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures.charts import NAMESPACE as AGENTS
 from fixtures.namespaces import Namespace
 from fixtures.node_runtimes import NodeRuntime
 from fixtures.people import let_begin_sessions
-from fixtures.releases import Release
+from fixtures.releases import Release, write_policy
 from fixtures.shells import Shell
 
 NAMESPACE = "vault"
@@ -34,15 +33,11 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
         let_begin_sessions(whole_cluster, NAMESPACE)
         for pod, more in (("guarded", {"onRecorderFailure": "End"}), ("watched", {})):
             namespace.start(pod, labels={"app": pod})
-            release.apply(make_policy(pod, podSelector={"matchLabels": {"app": pod}}, **more))
+            release.apply(
+                write_policy(NAMESPACE, pod, podSelector={"matchLabels": {"app": pod}}, mode="Strict", **more)
+            )
         namespace.wait_ready("guarded", "watched")
         yield release
-
-
-def make_policy(name: str, **spec: Any) -> str:
-    kind = {"apiVersion": "podcorder.dev/v1alpha1", "kind": "SessionRecordingPolicy"}
-    body = {"mode": "Strict", "events": {"commands": {}}} | spec
-    return yaml.safe_dump({**kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": body})
 
 
 def refusal(release: Release) -> str:

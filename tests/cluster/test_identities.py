@@ -11,17 +11,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from cluster.control_plane import NODE
 from cluster.images import BUSYBOX
 from cluster.sandboxes import ClusterFailed, wait_until
 from cluster.whole_cluster import WholeCluster
 from fixtures.namespaces import Namespace, make_container
 from fixtures.people import PEOPLE, let_begin_sessions
-from fixtures.releases import Release
+from fixtures.releases import Release, write_policy
 from fixtures.rounds import Action, Game, Played, find_word, plan, start_pods
 from fixtures.session_clients import SessionClients
 from fixtures.verdicts import SESSION, USER, Record, Verdict, judge, judge_objects
@@ -40,13 +38,8 @@ def release(whole_cluster: WholeCluster, tmp_path_factory: pytest.TempPathFactor
         start_pods(namespace, {"app": "web"})
         let_begin_sessions(whole_cluster, NAMESPACE)
         events = {"commands": {}, "files": {"paths": {"include": ["/tmp/"]}}}
-        release.apply(make_policy("people", podSelector={"matchLabels": {"app": "web"}}, events=events))
+        release.apply(write_policy(NAMESPACE, "people", podSelector={"matchLabels": {"app": "web"}}, events=events))
         yield release
-
-
-def make_policy(name: str, **spec: Any) -> str:
-    kind = {"apiVersion": "podcorder.dev/v1alpha1", "kind": "SessionRecordingPolicy"}
-    return yaml.safe_dump({**kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
 
 
 def test_nobody_is_given_anothers_name(release: Release, tmp_path: Path) -> None:
@@ -107,7 +100,7 @@ def test_looking_into_the_node_names_who_did(release: Release) -> None:
     cluster.kubectl("create", "role", "debug-nodes", "-n", NAMESPACE, "--verb=create", "--resource=pods")
     cluster.kubectl("create", "rolebinding", "debug-nodes", "-n", NAMESPACE, "--role=debug-nodes", "--user=alice")
     labels = {"app.kubernetes.io/managed-by": "kubectl-debug"}
-    release.apply(make_policy("nodes", podSelector={"matchLabels": labels}, events={"commands": {}}))
+    release.apply(write_policy(NAMESPACE, "nodes", podSelector={"matchLabels": labels}, events={"commands": {}}))
     command = ("debug", f"node/{NODE}", "-n", NAMESPACE, "-i", f"--image={BUSYBOX}", "--quiet")
     script = "read -r word; /bin/echo $word; /bin/ls /host"
     cluster.kubectl(*command, "--", "sh", "-c", script, user="alice", input="on-the-node\n", check=False)
@@ -124,7 +117,7 @@ def test_attaching_names_who_may_have_typed(release: Release) -> None:
     pods.start("typed", make_container("main", "sh", "-c", script, stdin=True), labels={"app": "typed"})
     pods.wait_ready("typed")
     spec = {"podSelector": {"matchLabels": {"app": "typed"}}, "sessions": ["Container", "Attach"]}
-    release.apply(make_policy("typed", **spec, events={"commands": {}}))
+    release.apply(write_policy(NAMESPACE, "typed", **spec, events={"commands": {}}))
     for user in PEOPLE:
         attached = subprocess.Popen(
             release.cluster.kubectl_command("attach", "-i", "-n", NAMESPACE, "typed", user=user),
@@ -162,7 +155,7 @@ def test_forwarding_a_port_names_no_process(release: Release) -> None:
     pods.start("served", make_container("main", "sh", "-c", script), labels={"app": "served"})
     pods.wait_ready("served")
     spec = {"podSelector": {"matchLabels": {"app": "served"}}, "sessions": ["Container", "PortForward"]}
-    release.apply(make_policy("served", **spec, events={"commands": {}, "network": {}}))
+    release.apply(write_policy(NAMESPACE, "served", **spec, events={"commands": {}, "network": {}}))
 
     async def forward() -> None:
         async with SessionClients.open(release.cluster) as clients:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cluster.access import Refused
 from cluster.control_plane import NODE
 from cluster.sandboxes import hierarchies, wait_until
@@ -18,7 +17,7 @@ from cluster.whole_cluster import SOCKET, WholeCluster
 from fixtures.charts import NAMESPACE as RELEASE_NAMESPACE
 from fixtures.namespaces import Namespace, container_ids, make_container
 from fixtures.people import let_begin_sessions
-from fixtures.releases import Release
+from fixtures.releases import Release, write_policy
 from fixtures.session_clients import READY
 from fixtures.shells import Shell
 from fixtures.verdicts import CANDIDATES, IDENTIFIED, IDENTITY, SESSION, USER, Record
@@ -66,11 +65,8 @@ class Bank:
         spec = {
             "podSelector": {"matchLabels": {"record": "yes"}},
             "sessions": ["Container", "Exec", "Debug", "Attach", "PortForward"],
-            "events": {"commands": {}},
         }
-        metadata = {"name": "everything", "namespace": NAMESPACE}
-        kind = {"apiVersion": "podcorder.dev/v1alpha1", "kind": "SessionRecordingPolicy"}
-        self.release.apply(yaml.safe_dump({**kind, "metadata": metadata, "spec": spec}))
+        self.release.apply(write_policy(NAMESPACE, "everything", **spec))
 
     def shell(self, user: str, pod: str, mark: str, *options: str) -> Shell:
         return Shell(self.release.cluster, user, NAMESPACE, pod, mark, *options)
