@@ -14,7 +14,7 @@ from typing import Any, Self
 from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, RecordClass
 from podcorder_agent.interpreter import state
 from podcorder_agent.interpreter.decoding import Decoder, Fields
-from podcorder_agent.interpreter.events import ContainerEnd, Event
+from podcorder_agent.interpreter.events import ContainerEnd, Event, SessionAttach
 from podcorder_agent.interpreter.gaps import Account, Segments
 from podcorder_agent.interpreter.pending import Pending, Record, count_classes
 from podcorder_agent.interpreter.records import (
@@ -336,7 +336,10 @@ class Interpreter:
                 events.append(report_finding(frame, f"ignore.{request['tgid']}", "ignore", message))
             case "fact":
                 containers = (each.container for each in self.selections.chosen.values())
-                events += self.sessions.claims.take_fact(request.get("subject"), request.get("data"), containers)
+                told = self.sessions.claims.take_fact(request.get("subject"), request.get("data"), containers)
+                attaches = (each for each in told if isinstance(each, SessionAttach))
+                self.sessions.refresh({each.container.cgroup_id for each in attaches if each.container is not None})
+                events += told
         return True
 
     def _configure(self, request: dict[str, Any], frame: Frame, events: list[Event]) -> bool:

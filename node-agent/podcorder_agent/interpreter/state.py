@@ -204,7 +204,7 @@ def _save_sessions(sessions: Sessions, containers: _Shared) -> dict[str, Any]:
         [
             *(containers.number(each.container), each.root_tgid, each.root_start, each.id, each.kind.value),
             *(each.labels, each.partial, each.processes, each.withheld),
-            *([getattr(each, name) for name in _IDENTITY], each.counts),
+            *([getattr(each, name) for name in _IDENTITY], None if each.counts is None else each.counts[:]),
         ]
         for each in holders.objects
     ]
