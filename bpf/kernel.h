@@ -194,8 +194,13 @@ struct mm_struct {
 
 struct mnt_namespace;
 
+struct pid_namespace {
+	struct task_struct *child_reaper;
+};
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
 };
 
 struct task_struct {

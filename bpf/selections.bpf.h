@@ -271,6 +271,25 @@ static __always_inline bool still_outside(struct task_struct *task)
 }
 
 /*
+ * Whether the init of a task's pid namespace lives in the same container and is another
+ * process: then that one's session is the container's own, though it may be slower to its
+ * first exec. Where a pid namespace is shared or the node's, its init is elsewhere.
+ */
+static __always_inline bool has_other_init(struct task_struct *task,
+					   const struct selection *selection)
+{
+	struct task_struct *init = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, child_reaper);
+	struct selection *around;
+	__u64 cgroup_id;
+
+	if (!init || BPF_CORE_READ(init, tgid) == READ(task, tgid))
+		return false;
+	cgroup_id = BPF_CORE_READ(init, cgroups, dfl_cgrp, kn, id);
+	around = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+	return around && around->container_id == selection->container_id;
+}
+
+/*
  * The first exec inside begins the session: what a container runtime did in
  * here before, to set the stage, was not yet it, and that may be an exec of its
  * own. Its stages are siblings, not ancestors, of what it starts, so
@@ -292,7 +311,9 @@ static __always_inline void begin_session(struct task_struct *task)
 	session->session_root = READ(task, tgid);
 	session->session_start = bpf_ktime_get_boot_ns();
 	session->flags &= ~SESSION_ENTERING;
-	session->flags |= claim_own(selection, process_start_of(task), READ(task, tgid), false);
+	if (!has_other_init(task, selection))
+		session->flags |=
+			claim_own(selection, process_start_of(task), READ(task, tgid), false);
 	log_info("session begun: pid=%u flags=%u cgroup=%llu", PID, session->flags, cgroup_id);
 }
 

@@ -161,6 +161,33 @@ def test_a_container_selected_before_it_is_started(record: Record, tmp_path: Pat
     assert commands(finish(recording)) == [[b"/bin/id"]]
 
 
+def test_an_exec_that_is_faster_than_the_container(record: Record, tmp_path: Path) -> None:
+    """Whoever enters a container before its first program is executed has not begun its own session."""
+    recording = record()
+    configure(recording, own_session=True)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    name = f"{recording.name}-slow"
+    bundle = make_busybox_bundle(tmp_path, "cat /etc/motd >/done; sleep 30")
+    for fifo in ("fifo", "done"):
+        os.mkfifo(bundle / "rootfs" / fifo)
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "read word </fifo"]}
+    change_specification(bundle, lambda each: each.update(hooks={"startContainer": [hook]}))
+    subprocess.run(["runc", "create", "--bundle", bundle, name], check=True, stdout=subprocess.DEVNULL)
+    try:
+        cgroup_id = (cgroup2_mount() / name).stat().st_ino
+        recording.client.select(cgroup_id, 0, "Container", {"path": f"/{name}"})
+        starting = subprocess.Popen(["runc", "start", name])
+        subprocess.run(["runc", "exec", name, "/bin/id"], check=True, stdout=subprocess.DEVNULL, timeout=20)
+        (bundle / "rootfs" / "fifo").write_text("word\n")
+        assert (bundle / "rootfs" / "done").read_text() == "hello\n"
+        assert starting.wait(20) == 0
+    finally:
+        subprocess.run(["runc", "delete", "--force", name], check=True)
+    ran = {event.arguments[0]: event.process.session for event in finish(recording) if isinstance(event, ProcessExec)}
+    assert ran[b"/bin/id"].kind is SessionKind.EXEC
+    assert ran[b"cat"].kind is SessionKind.CONTAINER
+
+
 def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Callable[[Recording], Container]) -> None:
     """The first root is remembered: somebody else's session is not taken for the container's own, nor the reverse."""
     recording = record()
