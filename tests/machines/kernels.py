@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,11 @@ KERNELS = {
 
 
 def find(name: str) -> Kernel:
-    """A kernel by its name, in which amd64 need not be said. Raises KeyError."""
-    return KERNELS[name if name in KERNELS else f"{name}-amd64"]
+    """A kernel by its name, in which amd64 need not be said. Raises ArgumentTypeError."""
+    found = KERNELS.get(name) or KERNELS.get(f"{name}-amd64")
+    if found is None:
+        raise ArgumentTypeError(f"there is no kernel {name}: name one of {', '.join(KERNELS)}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
