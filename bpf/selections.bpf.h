@@ -271,22 +271,21 @@ static __always_inline bool still_outside(struct task_struct *task)
 }
 
 /*
- * Whether the init of a task's pid namespace lives in the same container and is another
- * process: then that one's session is the container's own, though it may be slower to its
- * first exec. Where a pid namespace is shared or the node's, its init is elsewhere.
+ * SESSION_OWN where a session that begins is the container's own: that of its pid
+ * namespace's init, which may be slower to its first exec than somebody who enters. Where
+ * the namespace is shared or the node's, its init lives elsewhere, and the first one counts.
  */
-static __always_inline bool has_other_init(struct task_struct *task,
-					   const struct selection *selection)
+static __always_inline __u32 begin_own(struct selection *selection, struct task_struct *task)
 {
 	struct task_struct *init = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, child_reaper);
-	struct selection *around;
-	__u64 cgroup_id;
+	bool is_init = init && BPF_CORE_READ(init, tgid) == READ(task, tgid);
+	__u64 cgroup_id = BPF_CORE_READ(init, cgroups, dfl_cgrp, kn, id);
+	struct selection *around = bpf_map_lookup_elem(&cgroups, &cgroup_id);
 
-	if (!init || BPF_CORE_READ(init, tgid) == READ(task, tgid))
-		return false;
-	cgroup_id = BPF_CORE_READ(init, cgroups, dfl_cgrp, kn, id);
-	around = bpf_map_lookup_elem(&cgroups, &cgroup_id);
-	return around && around->container_id == selection->container_id;
+	if (!is_init && around && around->container_id == selection->container_id)
+		return 0;
+	return claim_own(selection, process_start_of(task), READ(task, tgid), false) |
+	       (is_init ? SESSION_OWN : 0);
 }
 
 /*
@@ -311,9 +310,7 @@ static __always_inline void begin_session(struct task_struct *task)
 	session->session_root = READ(task, tgid);
 	session->session_start = bpf_ktime_get_boot_ns();
 	session->flags &= ~SESSION_ENTERING;
-	if (!has_other_init(task, selection))
-		session->flags |=
-			claim_own(selection, process_start_of(task), READ(task, tgid), false);
+	session->flags |= begin_own(selection, task);
 	log_info("session begun: pid=%u flags=%u cgroup=%llu", PID, session->flags, cgroup_id);
 }
 
