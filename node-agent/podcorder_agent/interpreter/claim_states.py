@@ -26,6 +26,8 @@ def save_claims(claims: Claims, session: Number, process: Number) -> dict[str, A
     """As JSON."""
     return {
         "active": claims.active,
+        "now": claims.now,
+        "begun": claims.begun,
         "key": claims.key.hex(),
         "times": [claims.hold, claims.unannounced],
         "settled": list(claims.settled),
@@ -46,6 +48,7 @@ def save_claims(claims: Claims, session: Number, process: Number) -> dict[str, A
 def load_claims(claims: Claims, saved: dict[str, Any], sessions: list[Session], processes: list[Process]) -> None:
     """Give new claims that state; everything in it is reported anew. Raises as `state.load` does."""
     claims.active, claims.key = bool(saved["active"]), bytes.fromhex(saved["key"])
+    claims.now, claims.begun = int(saved["now"]), int(saved["begun"])
     claims.hold, claims.unannounced = map(int, saved["times"])
     claims.settled = dict.fromkeys(map(str, saved["settled"]))
     for keys, *rest in saved["pools"]:
@@ -75,7 +78,7 @@ def _save_pool(pool: Pool, session: Number) -> list[Any]:
 
 def _load_pool(saved: list[Any], sessions: list[Session], hold: int) -> Pool:
     requests, taken, roots, decided, latest, failures = saved
-    pool = Pool(hold // 2, hold, [_load_request(*each) for each in requests], int(taken))
+    pool = Pool(hold, [_load_request(*each) for each in requests], int(taken))
     pool.roots = [_load_root(each, sessions) for each in roots]
     pool.decided = [(_load_root(root, sessions), _load_request(raw, arrived)) for root, raw, arrived in decided]
     pool.latest = int(latest)

@@ -19,7 +19,7 @@ from podcorder_agent.interpreter.announcements import (
 from podcorder_agent.interpreter.asked import tell_request
 from podcorder_agent.interpreter.events import Event, Finding, SessionIdentified
 from podcorder_agent.interpreter.ledgers import Ledger
-from podcorder_agent.interpreter.pools import Failure, Pool, Root, Verdict
+from podcorder_agent.interpreter.pools import Failure, Pool, Root, Verdict, longest_start
 from podcorder_agent.interpreter.probes import Program
 from podcorder_agent.interpreter.subjects import Container, Identity, Process, Session, SessionKind
 from podcorder_agent.interpreter.waiting import MOST_HELD, Waiting
@@ -46,6 +46,8 @@ class Claims:
         self.anchor = 0
         self.now = 0
         """Unix time minus boot time, and the boot time of the frame at hand, ns."""
+        self.begun = -1
+        """Boot time of the `announcing` that holds, ns: the journal may carry an older one forward."""
         self.key = b""
         self.hold = self.unannounced = 0
         self.pools: dict[Key, Pool] = {}
@@ -59,34 +61,37 @@ class Claims:
 
     # What frames tell
 
-    def take_fact(self, subject: object, data: object, containers: Iterable[Container]) -> list[Event]:
-        """A fact that the agent has sent; the events it makes."""
+    def take_fact(self, subject: object, data: object, time: int, containers: Iterable[Container]) -> list[Event]:
+        """A fact that the agent sent at this boot time, ns: before now where the journal carried it forward. Returns
+        the events it makes."""
         told: list[Event] = []
-        if subject == ANNOUNCING and isinstance(data, dict):
-            self._begin(data)
+        if subject == ANNOUNCING and isinstance(data, dict) and time >= self.begun:
+            self._begin(data, time)
         elif subject == ANNOUNCEMENT and self.active:
-            request = read_announcement(data, self.now)
+            request = read_announcement(data, time)
             if request is not None and request.uid not in self.settled:
                 self._settle(request)
                 told = self._announce(request, containers)
         elif subject == CURRENT:
-            self._find_unannounced()
+            self._find_unannounced(time)
         return told
 
-    def _begin(self, data: dict[str, Any]) -> None:
+    def _begin(self, data: dict[str, Any], time: int) -> None:
         try:
-            self.key = bytes.fromhex(data["key"])
-            hold, unannounced = int(data["hold_ms"]), int(data["unannounced_ms"])
+            key, hold, unannounced = bytes.fromhex(data["key"]), int(data["hold_ms"]), int(data["unannounced_ms"])
         except (KeyError, TypeError, ValueError):
             return
+        self.begun, self.key, self.active = time, key, True
         self.hold, self.unannounced = min(max(hold, 0), 60_000) * _MS, min(max(unannounced, 0), 3_600_000) * _MS
-        self.active = True
+        for pool in self._all_pools():
+            pool.hold = self.hold
 
     def _announce(self, request: Announcement, containers: Iterable[Container]) -> list[Event]:
         if request.kind not in _KINDS:
-            return tell_request(request, self.now + self.anchor, containers)
-        for verdict in self._pool((request.key,)).announce(request):
-            self._tell(verdict)
+            return tell_request(request, request.arrived + self.anchor, containers)
+        if self.now < request.arrived + longest_start(request):
+            for verdict in self._pool((request.key,)).announce(request):
+                self._tell(verdict)
         return []
 
     def expects(self, container: Container, program: Program) -> bool:
@@ -104,7 +109,7 @@ class Claims:
         self.ledger.open(session, start)
         keys = self._keys(session, program)
         root = Root(session, self.now, start, also_probe)
-        if not keys or session.partial or self.waiting.count > MOST_HELD:
+        if not keys or session.partial:
             self._tell(Verdict(root, Identity.PENDING))
             return
         self.waiting.begin(session)
@@ -133,9 +138,11 @@ class Claims:
     def go_out(self, passed: list[Event]) -> list[Event]:
         """These events, and what is due by now: what was kept back of sessions that are decided, and what is found out
         late."""
-        if (self.due is not None and self.now >= self.due) or self.waiting.count > MOST_HELD:
+        if self.due is not None and self.now >= self.due:
             self._decide()
-        if self._ready or self.pools:
+        while self.waiting.count > MOST_HELD:
+            self._let_largest_go()
+        if self._ready or self.pools or self.due is not None:
             self.due = min((pool.due() for pool in self._all_pools()), default=None)
         if self._ready:
             passed = [*passed, *self._ready]
@@ -143,6 +150,12 @@ class Claims:
         if self.ledger.entries:
             self.ledger.count(passed)
         return passed
+
+    def _let_largest_go(self) -> None:
+        """Its events go out without a name, but it is decided when it would have been, as all others are."""
+        largest = self.waiting.find_largest()
+        root = next(each for pool in self._all_pools() for each in pool.roots if each.session.id == largest)
+        self._tell(Verdict(root, Identity.PENDING))
 
     def let_go(self) -> list[Event]:
         """Keep nothing back any more, whatever is known."""
@@ -158,8 +171,6 @@ class Claims:
 
     def _decide(self) -> None:
         for pool in self._all_pools():
-            if self.waiting.count > MOST_HELD:
-                pool.settle = pool.hold = 0
             for verdict in pool.decide(self.now):
                 self._tell(verdict)
             for request, error in pool.fail(self.now):
@@ -171,12 +182,12 @@ class Claims:
     def _tell(self, verdict: Verdict) -> None:
         """Say whose a session is: with its events, where they still wait, else by an event of its own."""
         session = verdict.root.session
-        told_before = session.identity is not None
+        is_news = session.identity is not None and verdict.identity is not Identity.PENDING
         name_session(session, verdict)
         self.ledger.note_verdict(session, verdict)
         if session.id in self.waiting.sessions:
             self._ready += self.waiting.release(session.id)
-        elif told_before:
+        elif is_news:
             self._refresh(session)
             self._ready.append(self._identified(session))
 
@@ -185,10 +196,10 @@ class Claims:
         identity = f"{session.id}.identified.{number}"
         return SessionIdentified(identity, self.now + self.anchor, self._root_of(session))
 
-    def _find_unannounced(self) -> None:
-        """The agent has told of all requests until now."""
+    def _find_unannounced(self, time: int) -> None:
+        """The agent had told of all requests until this boot time, ns."""
         for root in self._unreported():
-            if self.now >= root.seen + self.unannounced:
+            if time >= root.seen + self.unannounced:
                 root.reported = True
                 self._tell(Verdict(root, Identity.UNANNOUNCED))
                 finding = Finding(f"{root.session.id}.unannounced", self.now + self.anchor)
@@ -220,7 +231,7 @@ class Claims:
         """One for all keys: what could have been asked for in two ways is one thing."""
         keys = tuple(keys)
         found = list(dict.fromkeys(pool for key in keys if (pool := self.pools.get(key)) is not None))
-        pool = found[0] if found else Pool(self.hold // 2, self.hold)
+        pool = found[0] if found else Pool(self.hold)
         for other in found[1:]:
             pool.absorb(other)
             self.pools |= {key: pool for key, each in self.pools.items() if each is other}
@@ -233,7 +244,8 @@ class Claims:
     def _drop(self, key: Key) -> None:
         pool = self.pools.pop(key)
         for root in pool.roots:
-            self._tell(Verdict(root, Identity.PENDING))
+            if not root.told:
+                self._tell(Verdict(root, Identity.PENDING))
 
     def _all_pools(self) -> list[Pool]:
         return list(dict.fromkeys(self.pools.values()))

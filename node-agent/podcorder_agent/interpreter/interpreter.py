@@ -331,16 +331,23 @@ class Interpreter:
                 self._select(request, frame, events)
             case "exclude" if type(request.get("cgroup_id")) is int:
                 self._exclude(request["cgroup_id"], frame, events)
-            case "ignore" if type(request.get("tgid")) is int and request["tgid"] in self.sessions.keys:
+            case "ignore" if type(request.get("tgid")) is int and self._knows(request["tgid"], frame.time):
                 message = f"The recorder was asked not to record process {request['tgid']} of a session any more."
                 events.append(report_finding(frame, f"ignore.{request['tgid']}", "ignore", message))
             case "fact":
                 containers = (each.container for each in self.selections.chosen.values())
-                told = self.sessions.claims.take_fact(request.get("subject"), request.get("data"), containers)
+                told = self.sessions.claims.take_fact(
+                    request.get("subject"), request.get("data"), frame.time, containers
+                )
                 attaches = (each for each in told if isinstance(each, SessionAttach))
                 self.sessions.refresh({each.container.cgroup_id for each in attaches if each.container is not None})
                 events += told
         return True
+
+    def _knows(self, tgid: int, time: int) -> bool:
+        """Whether a process of a session had this pid at that boot time, ns."""
+        process = self.sessions.processes.get(self.sessions.keys.get(tgid, b""))
+        return process is not None and process.start <= time
 
     def _configure(self, request: dict[str, Any], frame: Frame, events: list[Event]) -> bool:
         number, settings = request.get("slot"), request.get("settings")

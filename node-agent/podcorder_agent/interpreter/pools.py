@@ -62,10 +62,8 @@ class Failure:
 class Pool:
     """Requests and roots that cannot be told apart."""
 
-    settle: int
-    """How long a root waits for more requests that could be its own, ns."""
     hold: int
-    """How long it waits for any, ns."""
+    """How long a root waits for any request, ns, and half of it for more that could be its own."""
     open: list[Announcement] = field(default_factory=list)
     taken: int = 0
     """How many of the open ones belong to roots that are decided."""
@@ -161,7 +159,7 @@ class Pool:
     def _ripe(self, root: Root) -> int:
         if root.session.kind is SessionKind.DEBUG and self.open:
             return root.seen
-        waited = max(root.seen, self.latest) + self.settle
+        waited = max(root.seen, self.latest) + self.hold // 2
         return waited if root.told else min(waited, root.seen + self.hold) if self.open else root.seen + self.hold
 
     def _requests_for(self, root: Root) -> list[Announcement]:

@@ -25,7 +25,7 @@ from podcorder_agent.interpreter.subjects import Container, Identity, Pod, Proce
 if TYPE_CHECKING:
     from podcorder_agent.interpreter.interpreter import Interpreter
 
-VERSION = 3
+VERSION = 4
 _IDENTITY = ("user_name", "user_id", "user_groups", "candidates", "record", "request_id", "identity")
 """Fields of a session that say whose it is."""
 
@@ -58,7 +58,7 @@ def save(interpreter: Interpreter) -> dict[str, Any]:
 
 def load(interpreter: Interpreter, saved: Any) -> None:
     """Give a new interpreter that state; ValueError, TypeError, LookupError and their like where it is none."""
-    if not isinstance(saved, dict) or saved.get("version") not in (1, 2, VERSION):
+    if not isinstance(saved, dict) or saved.get("version") not in (1, 2, 3, VERSION):
         raise ValueError("the state is of another version")
     if saved.get("digest") != _digest({key: value for key, value in saved.items() if key != "digest"}):
         raise ValueError("the state is damaged")
@@ -66,6 +66,8 @@ def load(interpreter: Interpreter, saved: Any) -> None:
         saved = upgrade(saved)
     if saved["version"] == 2:
         saved = add_identities(saved)
+    if saved["version"] == 3:
+        saved = add_times(saved)
     containers = [_load_container(each) for each in saved["containers"]]
     interpreter.boot_id = str(saved["boot_id"])
     interpreter.begin_boot(Selections.restore(saved["selections"], containers))
@@ -134,6 +136,13 @@ def add_identities(saved: dict[str, Any]) -> dict[str, Any]:
         "containers": [[*each, None] for each in saved["containers"]],
         "sessions": saved["sessions"] | {"sessions": sessions, "claims": None},
     }
+
+
+def add_times(saved: dict[str, Any]) -> dict[str, Any]:
+    """The state as version 3 kept it, which did not know until when, and since which announcing, it had been told."""
+    claims = saved["sessions"]["claims"]
+    told = None if claims is None else claims | {"now": 0, "begun": -1}
+    return saved | {"version": 4, "sessions": saved["sessions"] | {"claims": told}}
 
 
 def _digest(saved: dict[str, Any]) -> str:

@@ -28,6 +28,10 @@ class Waiting:
         self.count += 1
         return True
 
+    def find_largest(self) -> str:
+        """The session of which most is kept back."""
+        return max(self.sessions, key=lambda each: len(self.sessions[each]))
+
     def release(self, session_id: str) -> list[Event]:
         """Keep nothing back of a session any more; what was."""
         held = self.sessions.pop(session_id, [])

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
+from fixtures.announcing_nodes import AnnouncingNode
 from fixtures.journals import SECOND, ring, segment_header
 
 from podcorder_agent.classes import CLASS_COUNT, CLASS_NAMES, REASON_NAMES
 from podcorder_agent.interpreter import Event, Interpreter
-from podcorder_agent.journal import Frame, FrameKind, Position
+from podcorder_agent.journal import FLAG_CARRIED, Frame, FrameKind, Position
 
 Kind = TypeVar("Kind", bound=Event)
 
@@ -36,6 +37,13 @@ class Feed:
         self.frames.append(frame)
         found = self.interpreter.interpret(frame)
         self.events += found
+        return found
+
+    def carry(self, earlier: Frame) -> list[Event]:
+        """A frame once more, as the journal writes it anew when its segment goes."""
+        now, self.time = self.time, earlier.time - SECOND // 100
+        found = self.frame(earlier.kind, earlier.payload, flags=earlier.flags | FLAG_CARRIED)
+        self.time = now
         return found
 
     def records(self, *records: bytes) -> list[Event]:
@@ -85,3 +93,8 @@ class Feed:
 @pytest.fixture
 def feed() -> Feed:
     return Feed()
+
+
+@pytest.fixture
+def node(feed: Feed) -> AnnouncingNode:
+    return AnnouncingNode(feed)

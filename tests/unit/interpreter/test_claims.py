@@ -2,115 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fixtures.journals import SECOND, record_exec, record_exec_failed, record_exit, record_open
+from fixtures.announcing_nodes import CONTAINER, AnnouncingNode, who
+from fixtures.journals import SECOND, record_exec, record_exit, record_open
 
-from podcorder_agent.interpreter import Event, events
+from podcorder_agent.interpreter import events
 from podcorder_agent.interpreter.interpreter import Interpreter
 from podcorder_agent.interpreter.sessions import MOST_ENDED
-from podcorder_crds.digests import digest_command, join_arguments
-
-KEY = bytes(range(32))
-POD = "7c1e9d6e-0001-4f0a-9d2c-000000000001"
-CONTAINER = {"path": "/kubepods/x", "name": "app", "pod": {"namespace": "shop", "name": "web", "uid": POD}}
-SETTINGS = {
-    "policy": "shop/people",
-    "events": ["exec", "exit", "open"],
-    "kinds": {"Exec": {"events": ["exec", "exit", "open"]}},
-}
-ENTERING = 1 << 8
 
 
-class Node:
-    """A node whose agent tells of announcements, with one container that is recorded."""
-
-    def __init__(self, feed: Any) -> None:
-        self.feed = feed
-        self.requests = 0
-        self.pid = 1000
-        feed.request("configure", slot=1, settings=SETTINGS)
-        feed.select(slot=1, container=CONTAINER)
-        feed.request("fact", subject="announcing", data={"key": KEY.hex(), "hold_ms": 2000, "unannounced_ms": 30000})
-
-    def announce(self, user: str, *words: str, kind: str = "Exec", age: float = 0.05, **changes: Any) -> list[Event]:
-        """Somebody asked for a command so many seconds ago."""
-        self.requests += 1
-        number = f"{self.requests}"
-        moment = (self.feed.time + self.feed.header.anchor_ns) / 1e9 - age
-        data = {
-            "namespace": "shop",
-            "name": f"exec-{number}",
-            "uid": f"uid-{number}",
-            "kind": kind,
-            "target": None,
-            "pod": {"name": "web", "uid": POD},
-            "container": "app",
-            "digest": digest_command(KEY, join_arguments(words)) if words else None,
-            "tty": False,
-            "stdin": False,
-            "user": {"name": user, "uid": f"id-of-{user}", "groups": ["developers"]},
-            "request": {
-                "id": f"request-{number}",
-                "time": stamp(moment),
-                "source": "pods/exec",
-                "command": list(words),
-            },
-        }
-        return list(self.feed.request("fact", subject="announcement", data=data | changes))
-
-    def begin(self, *words: str, **fields: Any) -> int:
-        """A command begins in the container; the pid of its root."""
-        self.pid += 1
-        place = {"tgid": self.pid, "pid": self.pid, "session_root": self.pid}
-        times = {"process_start": self.feed.time, "session_start": self.feed.time, "time": self.feed.time}
-        argv = [word.encode() for word in words]
-        self.feed.record(record_exec, *argv, **{**place, **times, "slot": 1, **fields})
-        return self.pid
-
-    def run(self, *words: str, **fields: Any) -> int:
-        """A command that ends at once."""
-        start = self.feed.time
-        pid = self.begin(*words, **fields)
-        place = {"tgid": pid, "pid": pid, "session_root": pid, "process_start": start, "session_start": start}
-        self.feed.record(record_exit, 0, **place, slot=1, time=self.feed.time)
-        return pid
-
-    def fail(self, *words: str, tgid: int) -> None:
-        """A runtime's process cannot execute a command."""
-        place = {"tgid": tgid, "pid": tgid, "session_root": tgid, "flags": ENTERING, "slot": 1}
-        argv = [word.encode() for word in words]
-        self.feed.record(record_exec_failed, *argv, filename=argv[0], error=-13, time=self.feed.time, **place)
-
-    def wait(self, seconds: float) -> list[Event]:
-        """The agent says that nobody else has asked."""
-        self.feed.time += int(seconds * SECOND)
-        return list(self.feed.request("fact", subject="current", data={}))
-
-    def known(self, pid: int) -> list[Any]:
-        """What the events of a root's session say as they stand, one for each event: user, or identity."""
-        return [who(each) for each in self.feed.events if each.process and each.process.session.root_tgid == pid]
-
-
-def stamp(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat()
-
-
-def who(event: Event) -> str:
-    session = event.process.session if event.process else None
-    assert session is not None
-    return session.user_name or str(session.identity)
-
-
-@pytest.fixture
-def node(feed: Any) -> Node:
-    return Node(feed)
-
-
-def test_a_session_has_the_name_of_who_asked_for_it(node: Node) -> None:
+def test_a_session_has_the_name_of_who_asked_for_it(node: AnnouncingNode) -> None:
     """At every event, with uid, groups, record and request; nothing goes out before that is known."""
     node.announce("alice", "ls", "/srv")
     pid = node.run("ls", "/srv")
@@ -122,7 +25,7 @@ def test_a_session_has_the_name_of_who_asked_for_it(node: Node) -> None:
     assert (session.record, session.request_id, session.identity) == ("shop/exec-1", "request-1", "Identified")
 
 
-def test_a_request_may_come_after_its_session(node: Node) -> None:
+def test_a_request_may_come_after_its_session(node: AnnouncingNode) -> None:
     """Within the hold the events wait for it."""
     pid = node.begin("ls")
     node.wait(0.5)
@@ -131,7 +34,7 @@ def test_a_request_may_come_after_its_session(node: Node) -> None:
     assert set(node.known(pid)) == {"alice"}
 
 
-def test_what_nobody_asked_for_is_pending_and_then_unannounced(node: Node) -> None:
+def test_what_nobody_asked_for_is_pending_and_then_unannounced(node: AnnouncingNode) -> None:
     """After the hold the events go out; after half a minute a finding says that nobody asked."""
     pid = node.begin("ls")
     assert node.known(pid) == []
@@ -143,7 +46,7 @@ def test_what_nobody_asked_for_is_pending_and_then_unannounced(node: Node) -> No
     assert node.wait(31) == []
 
 
-def test_what_is_found_out_late_is_told_of_the_session_as_it_is_then(node: Node) -> None:
+def test_what_is_found_out_late_is_told_of_the_session_as_it_is_then(node: AnnouncingNode) -> None:
     """Nothing is left of how its root was encoded before, however many processes have ended since: a delivery that is
     repeated after a restart has nothing of that, and must say the same."""
     start, pid = node.feed.time, node.run("ls")
@@ -158,7 +61,7 @@ def test_what_is_found_out_late_is_told_of_the_session_as_it_is_then(node: Node)
     assert (who(told), root.encoded) == ("Unannounced", None)
 
 
-def test_it_is_said_late_when_the_request_comes_late(node: Node) -> None:
+def test_it_is_said_late_when_the_request_comes_late(node: AnnouncingNode) -> None:
     """An event of its own tells it for the whole session."""
     pid = node.begin("ls")
     node.wait(5)
@@ -168,7 +71,7 @@ def test_it_is_said_late_when_the_request_comes_late(node: Node) -> None:
     assert set(node.known(pid)) == {"alice"}
 
 
-def test_a_later_request_is_no_earlier_sessions(node: Node) -> None:
+def test_a_later_request_is_no_earlier_sessions(node: AnnouncingNode) -> None:
     """Somebody used the runtime; the same command that is asked for afterwards is another session's."""
     stolen = node.begin("ls")
     node.wait(5)
@@ -179,7 +82,7 @@ def test_a_later_request_is_no_earlier_sessions(node: Node) -> None:
     assert set(node.known(stolen)) == {"Pending"}
 
 
-def test_two_people_with_one_command_are_both_named(node: Node) -> None:
+def test_two_people_with_one_command_are_both_named(node: AnnouncingNode) -> None:
     """Neither session is anybody's."""
     node.announce("alice", "ls")
     node.announce("bob", "ls")
@@ -189,7 +92,7 @@ def test_two_people_with_one_command_are_both_named(node: Node) -> None:
     assert {tuple(each.process.session.candidates) for each in node.feed.events if each.process} == {("alice", "bob")}
 
 
-def test_the_others_request_may_still_be_on_its_way(node: Node) -> None:
+def test_the_others_request_may_still_be_on_its_way(node: AnnouncingNode) -> None:
     """Bob's session begins while his request is not known yet: it does not take alice's."""
     node.announce("alice", "ls")
     bobs = node.begin("ls")
@@ -200,7 +103,7 @@ def test_the_others_request_may_still_be_on_its_way(node: Node) -> None:
     assert set(node.known(bobs)) | set(node.known(alices)) == {"Ambiguous"}
 
 
-def test_a_name_is_taken_back_when_it_was_anothers(node: Node) -> None:
+def test_a_name_is_taken_back_when_it_was_anothers(node: AnnouncingNode) -> None:
     """Where the other's request comes even later, an event says so."""
     node.announce("alice", "ls")
     bobs = node.begin("ls")
@@ -211,7 +114,7 @@ def test_a_name_is_taken_back_when_it_was_anothers(node: Node) -> None:
     assert set(node.known(bobs)) == {"Ambiguous"}
 
 
-def test_a_second_session_of_one_request_is_nobodys(node: Node) -> None:
+def test_a_second_session_of_one_request_is_nobodys(node: AnnouncingNode) -> None:
     """One of the two was begun past the API server; which one, nobody can tell."""
     node.announce("alice", "ls")
     pids = [node.begin("ls"), node.begin("ls")]
@@ -219,7 +122,7 @@ def test_a_second_session_of_one_request_is_nobodys(node: Node) -> None:
     assert {name for pid in pids for name in node.known(pid)} == {"Ambiguous"}
 
 
-def test_two_requests_of_one_user_are_theirs(node: Node) -> None:
+def test_two_requests_of_one_user_are_theirs(node: AnnouncingNode) -> None:
     """Which of the two a session is cannot be told, whose it is can."""
     node.announce("alice", "ls")
     node.announce("alice", "ls")
@@ -232,7 +135,7 @@ def test_two_requests_of_one_user_are_theirs(node: Node) -> None:
     "changes",
     [{"tty": True}, {"container": "other"}, {"pod": {"name": "web", "uid": "other"}}, {"digest": "0" * 64}],
 )
-def test_a_request_for_something_else_is_not_taken(node: Node, changes: dict[str, Any]) -> None:
+def test_a_request_for_something_else_is_not_taken(node: AnnouncingNode, changes: dict[str, Any]) -> None:
     """Terminal, container, pod and command must be those that were asked for."""
     node.announce("alice", "ls", **changes)
     pid = node.begin("ls")
@@ -241,7 +144,7 @@ def test_a_request_for_something_else_is_not_taken(node: Node, changes: dict[str
 
 
 @pytest.mark.parametrize("asked", ["/srv/tool.sh", "tool.sh"])
-def test_a_script_is_known_behind_its_interpreter(node: Node, asked: str) -> None:
+def test_a_script_is_known_behind_its_interpreter(node: AnnouncingNode, asked: str) -> None:
     """By the name of its file, or by its last part, which was found in PATH."""
     node.announce("alice", asked, "-x")
     pid = node.begin("/bin/sh", "/srv/tool.sh", "-x", filename=b"/srv/tool.sh", interpreter=b"/bin/sh", exec_flags=8)
@@ -249,14 +152,14 @@ def test_a_script_is_known_behind_its_interpreter(node: Node, asked: str) -> Non
     assert set(node.known(pid)) == {"alice"}
 
 
-def test_a_command_that_was_lost_has_no_name(node: Node) -> None:
+def test_a_command_that_was_lost_has_no_name(node: AnnouncingNode) -> None:
     """Where the first exec of a session is lost, a later one of its root is not what was asked for."""
     node.announce("alice", "ls")
     pid = node.begin("ls", time=node.feed.time + SECOND)
     assert set(node.known(pid)) == {"Pending"}
 
 
-def test_a_probes_command_is_nobodys_while_somebody_asks_for_it(node: Node) -> None:
+def test_a_probes_command_is_nobodys_while_somebody_asks_for_it(node: AnnouncingNode) -> None:
     """The kubelet may have run it, or the user may have."""
     node.feed.select(slot=1, container=CONTAINER | {"probes": [["cat", "/ready"]]})
     node.announce("alice", "cat", "/ready")
@@ -265,7 +168,7 @@ def test_a_probes_command_is_nobodys_while_somebody_asks_for_it(node: Node) -> N
     assert set(node.known(pid)) == {"Ambiguous"}
 
 
-def test_a_command_that_could_not_be_executed_satisfies_its_request(node: Node) -> None:
+def test_a_command_that_could_not_be_executed_satisfies_its_request(node: AnnouncingNode) -> None:
     """The report says so; a later session of the same command is another's."""
     node.announce("alice", "/etc/hosts")
     node.fail("/etc/hosts", tgid=5)
@@ -275,7 +178,7 @@ def test_a_command_that_could_not_be_executed_satisfies_its_request(node: Node) 
 
 
 @pytest.mark.parametrize("by_itself", [True, False])
-def test_what_is_looked_for_in_many_places_is_still_hers(node: Node, by_itself: bool) -> None:
+def test_what_is_looked_for_in_many_places_is_still_hers(node: AnnouncingNode, by_itself: bool) -> None:
     """A process that finds the command in the last place of PATH takes nobody's request away, be it her session's own
     or one that somebody else makes enter the container."""
     node.announce("alice", "ls")
@@ -287,7 +190,7 @@ def test_what_is_looked_for_in_many_places_is_still_hers(node: Node, by_itself: 
     assert set(node.known(before)) == set(node.known(pid)) == ({"alice"} if by_itself else {"Ambiguous"})
 
 
-def test_each_request_of_a_long_crowd_is_told_of(node: Node) -> None:
+def test_each_request_of_a_long_crowd_is_told_of(node: AnnouncingNode) -> None:
     """Two people ask for the same so often that nobody's session is known: each request is among what some session
     could belong to."""
     for number in range(60):
@@ -300,7 +203,7 @@ def test_each_request_of_a_long_crowd_is_told_of(node: Node) -> None:
     assert told == {f"exec-{number + 1}" for number in range(60)}
 
 
-def test_a_request_of_which_nothing_comes_never_started(node: Node) -> None:
+def test_a_request_of_which_nothing_comes_never_started(node: AnnouncingNode) -> None:
     """After a minute."""
     node.announce("alice", "ls")
     node.wait(59)
@@ -310,7 +213,7 @@ def test_a_request_of_which_nothing_comes_never_started(node: Node) -> None:
     assert (report.never_started, report.record, report.failure) == (True, ("shop", "exec-1"), None)
 
 
-def test_reports_count_what_went_out(node: Node) -> None:
+def test_reports_count_what_went_out(node: AnnouncingNode) -> None:
     """By class, with start, end and exit code; what is lost meanwhile is told too."""
     node.announce("alice", "ls")
     pid = node.begin("ls")
@@ -338,7 +241,7 @@ def test_without_announcements_nothing_waits(feed: Any) -> None:
 @pytest.mark.parametrize("at", range(8))
 def test_a_restart_in_between_changes_nothing(feed: Any, at: int) -> None:
     """Wherever a snapshot was taken: the same events, with the same names, once each."""
-    node = Node(feed)
+    node = AnnouncingNode(feed)
     steps = [
         lambda: node.announce("alice", "ls"),
         lambda: node.run("ls"),
@@ -357,51 +260,9 @@ def test_a_restart_in_between_changes_nothing(feed: Any, at: int) -> None:
     assert len({each.id for each in feed.events}) == len(feed.events)
 
 
-def test_nothing_is_kept_back_at_a_journals_end(node: Node) -> None:
+def test_nothing_is_kept_back_at_a_journals_end(node: AnnouncingNode) -> None:
     """What waits goes out without a name."""
     node.begin("ls")
     found = node.feed.interpreter.finish()
     assert [who(each) for each in found] == ["Pending"] * 2
     assert node.feed.interpreter.finish() == []
-
-
-@pytest.mark.parametrize("seed", range(100))
-def test_no_session_ever_has_a_wrong_name(feed: Any, seed: int) -> None:
-    """Whatever the order in which requests and sessions of few commands and users come, though the watch may lag."""
-    chance = random.Random(seed)
-    node = Node(feed)
-    truth: dict[int, str] = {}
-    late: list[tuple[float, str, str]] = []
-    wrong: list[tuple[int, str]] = []
-    for _ in range(60):
-        user, word = chance.choice(["alice", "bob", "carol"]), chance.choice(["ls", "id"])
-        lag = chance.choice([0.0, 0.0, 0.0, 0.2, 0.8])
-        late.append((feed.time / SECOND + lag, user, word))
-        if lag == 0.0:
-            tell(node, late)
-        node.feed.time += int(chance.uniform(0.02, 0.1) * SECOND)
-        truth[node.begin(word)] = user
-        for _ in range(chance.randrange(4)):
-            node.feed.time += int(chance.uniform(0.0, 0.9) * SECOND)
-            tell(node, late)
-            node.wait(0.0)
-        wrong += mistakes(feed, truth)
-    node.wait(1.0)
-    tell(node, late, whatever=True)
-    node.wait(2.5)
-    wrong += mistakes(feed, truth)
-    assert wrong == []
-
-
-def tell(node: Node, late: list[tuple[float, str, str]], whatever: bool = False) -> None:
-    now = node.feed.time / SECOND
-    for each in [each for each in late if whatever or each[0] <= now]:
-        late.remove(each)
-        node.announce(each[1], each[2], age=now - each[0] + 0.9)
-
-
-def mistakes(feed: Any, truth: dict[int, str]) -> list[tuple[int, str]]:
-    sessions = {each.process.session for each in feed.events if each.process}
-    return [
-        (each.root_tgid, each.user_name) for each in sessions if each.user_name not in (None, truth[each.root_tgid])
-    ]
