@@ -11,9 +11,10 @@ FIGURES = Path(__file__).parent / "kernels"
 LOADERS = ("core", "bcc")
 INTRODUCTION = """\
 `make test-kernels` boots each of these kernels in a [virtual machine](test-machines.md), has `podcorder doctor` try
-every rung of every [capability](bpf.md) with either [loader](loaders.md), and runs the tests that this page counts.
-`make test-kernels KERNELS='6.1 5.10'` takes some of them; `make test` takes these two, and fewer tests, as
-`KERNEL_TESTS=short` does. A rung or a capability that is lost fails the run.
+every rung of every [capability](bpf.md) with either [loader](loaders.md), and runs tests: of everything in `tests/bpf`
+and `tests/system` that asks something of the kernel, or fewer with `KERNEL_TESTS=short`, as `make test` does with two
+kernels. `make test-kernels KERNELS='6.1 5.10'` takes some of them. A rung or a capability that is lost fails the run.
+This page counts what the runs that it was made from had: see [Tests](#tests).
 """
 COSTS = """\
 A recorder with everything attached. The machines are emulated, several at a time, which takes ten to forty times as
@@ -21,9 +22,12 @@ long as a real one does: [loaders.md](loaders.md) has a real one's figures, and 
 when it answers, "attached" when every program is at work. The child is the one in which bcc compiles; it is gone
 afterwards.
 """
+TESTS = """\
+How many tests of each file passed there. Empty: the file was not in the list that was run. With `bcc` the comparison of
+every event with `core`'s stands for the tests of single events.
+"""
 LEFT_OUT = """\
-Tests by a part of their names, with either loader. With `bcc` the comparison of every event with `core`'s stands for
-those of single events.
+Tests of these files that were not run, by a part of their names, with either loader.
 """
 LEGEND = """\
 **taken**: by the recorder, and all that the capability promises is covered. **less**: taken, but the note says what is
@@ -39,6 +43,7 @@ def kernels_page(note: str) -> str:
     reasons: dict[str, int] = {}
     parts = ["# Kernels\n", note, INTRODUCTION, "## What was run\n", run_table(reports), "## What it costs\n", COSTS]
     parts += [cost_table(reports)]
+    parts += ["## Tests\n", TESTS, test_table(reports)]
     parts += ["## Not run\n", LEFT_OUT, left_out_table(reports)]
     for loader in LOADERS:
         own = {name: each[loader] for name, each in reports.items() if loader in each}
@@ -64,6 +69,20 @@ def run_table(reports: dict[str, dict[str, Report]]) -> str:
         lines.append(
             f"| {name} | {each['release']} | `{loader}` | {each['date']} | {sum(each['passed'].values())} | {denied} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def test_table(reports: dict[str, dict[str, Report]]) -> str:
+    """A row for each file, a column for each kernel and loader."""
+    runs = _rows(reports)
+    files = sorted({path for _, _, each in runs for path in each["passed"]})
+    lines = [
+        f"| file | {' | '.join(f'{name} `{loader}`' for name, loader, _ in runs)} |",
+        "|---" * (1 + len(runs)) + "|",
+    ]
+    for path in files:
+        counts = (str(each["passed"].get(path, "")) for _, _, each in runs)
+        lines.append(f"| `{path.removeprefix('tests/')}` | {' | '.join(counts)} |")
     return "\n".join(lines) + "\n"
 
 

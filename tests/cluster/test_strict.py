@@ -289,7 +289,7 @@ def test_a_node_that_falls_silent(installation: Installation, operator: Operator
         sessions = [each for each in client.list(RECORDED_SESSIONS) if each["spec"].get("pod", {}).get("uid") == uid]
         return [each.get("status", {}).get("recorderFailure", {}).get("message", "") for each in sessions]
 
-    wait_until(lambda: all(read_marks()), 40, "the marks")
+    wait_until(lambda: (marks := read_marks()) and all(marks), 40, "the marks")
     assert all("nothing was heard of the agent on node node-1" in each for each in read_marks())
     said = json.loads(installation.control_plane.kubectl("get", "events", "-n", STRICT, "-o", "json").stdout)["items"]
     events = [each for each in said if each["reason"] == "RecorderFailed" and each["involvedObject"].get("uid") == uid]

@@ -60,7 +60,7 @@ def _run_path(name: str, loader: str) -> Path:
 
 
 def main() -> None:
-    """Runs in which anything failed are left out."""
+    """Runs in which a test failed inside are left out. What was lost or has grown is written down: the diff has it."""
     FIGURES.mkdir(exist_ok=True)
     table = read_table()
     for path in sorted(RUNS.glob("*-core.json")) + sorted(RUNS.glob("*-bcc.json")):

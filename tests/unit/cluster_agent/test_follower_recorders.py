@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fixtures.followed_nodes import (
     CONFIG_KEY,
     LATER,
@@ -19,9 +20,11 @@ from fixtures.followed_nodes import (
     make_entry,
     make_pod,
 )
+from fixtures.healths import make_health
 from fixtures.journals import GENERATION
 from fixtures.unprivileged_recorder import UnprivilegedRecorder
 
+from podcorder_agent.cluster import follower
 from podcorder_agent.cluster.follower import Follower
 from podcorder_agent.cluster.recovery import Recovery
 from podcorder_agent.cluster.states import Board, Loader
@@ -54,6 +57,22 @@ def test_a_segment_that_went_unsent_is_told(tmp_path: Path) -> None:
         node.until(lambda: node.board.read().losing == (EventClass.EXEC,))
 
 
+def test_what_the_kernel_loses_and_a_full_journal_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node's state has what the recorder says of its counters and of its journal, and no more than that."""
+    monkeypatch.setattr(follower, "HEALTH_SECONDS", 0.01)
+    with following(tmp_path) as node:
+        node.recorder.health = make_health(open=5)
+        node.tell(make_config(make_entry()))
+        node.until_applied(1)
+        node.until(lambda: len(node.asked("health")) > 2)
+        assert (node.board.read().losing, node.board.read().journal_full) == ((), False)
+        node.recorder.health = make_health(open=6)
+        node.until(lambda: node.board.read().losing == (EventClass.OPEN,))
+        assert not node.board.read().journal_full
+        node.recorder.health = make_health(open=6, full=True)
+        node.until(lambda: node.board.read().journal_full)
+
+
 def test_who_listens_is_told_of_each_load(tmp_path: Path) -> None:
     """With what the journal has of it at the start; of a recorder that begins anew, with nothing."""
     told: list[tuple[int, Recovery]] = []
@@ -61,9 +80,9 @@ def test_who_listens_is_told_of_each_load(tmp_path: Path) -> None:
         fact = {"kind": "fact", "subject": "announcement", "data": {"uid": "session"}}
         recorder.append(FrameKind.REQUEST, {"number": 1, "peer_uid": 0, "request": fact})
         control = ControlClient(tmp_path / "control.sock", "follower")
-        follower = Follower(tmp_path, control, tmp_path, Board(), lambda *each: told.append(each))
+        listened = Follower(tmp_path, control, tmp_path, Board(), lambda *each: told.append(each))
         stop = threading.Event()
-        thread = threading.Thread(target=follower.run, args=(stop,), daemon=True)
+        thread = threading.Thread(target=listened.run, args=(stop,), daemon=True)
         thread.start()
         deadline = time.monotonic() + 20
         while not told and time.monotonic() < deadline:

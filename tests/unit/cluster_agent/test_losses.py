@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from podcorder_agent.classes import CLASS_COUNT, REASON_NAMES, RecordClass
+from fixtures.healths import make_health
+
+from podcorder_agent.classes import CLASS_COUNT, RecordClass
 from podcorder_agent.cluster.losses import LATELY_SECONDS, Losses
 from podcorder_crds import EventClass
-
-
-def make_health(*, undelivered: int = 0, full: bool = False, skipped: int = 0, **lost: int) -> dict[str, Any]:
-    """`lost`: by the names of classes."""
-    counts = [[0] * len(REASON_NAMES) for _ in range(CLASS_COUNT)]
-    for name, count in lost.items():
-        counts[RecordClass[name.upper()]][2] = count
-    counters = {"lost": counts, "skipped": [0] * RecordClass.CONNECT + [skipped] + [0] * (CLASS_COUNT - 7)}
-    return {"counters": counters, "journal": {"undelivered": undelivered, "limit": 1000, "full": full}}
 
 
 def test_a_class_is_being_lost_until_it_was_kept_for_a_while() -> None:
