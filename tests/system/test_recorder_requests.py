@@ -12,9 +12,11 @@ import pytest
 from fixtures.record_ids import read_journal
 from fixtures.recordings import Cgroup, Recording, temporary_directory
 
+from podcorder_agent.cluster.losses import Losses
 from podcorder_agent.control.client import ControlError
 from podcorder_agent.interpreter.events import FileOpen, ProcessExec
 from podcorder_agent.recorder import bpf_maps
+from podcorder_crds import EventClass
 
 EXEC, OPEN = 0, 4
 Record = Callable[..., Recording]
@@ -51,6 +53,20 @@ def test_pending_events_are_a_need(record: Record) -> None:
     assert "processes" in active(recording)
     recording.client.pending([], 0, 0)
     assert active(recording) == set()
+    recording.stop()
+
+
+def test_health_tells_what_is_being_lost(record: Record, workloads: Path) -> None:
+    """As the node's state has it: of nothing while everything fits, of opens when the ring was full of them."""
+    recording = record(ring_size=4096)
+    recording.select()
+    losses = Losses()
+    for now in (1.0, 2.0):
+        losses.note_health(recording.client.health(), now)
+    assert (losses.find_losing(2.0), losses.is_full()) == ((), False)
+    recording.run_undrained(workloads / "opens", "101", "/etc/passwd")
+    losses.note_health(recording.client.health(), 3.0)
+    assert EventClass.OPEN in losses.find_losing(3.0)
     recording.stop()
 
 
