@@ -121,7 +121,7 @@ struct session {
 struct root {
 	__u64 start; /* start_boottime, ns; of a login, when it was seen first */
 	__u32 tgid;
-	__u32 flags; /* SESSION_* of a login */
+	__u32 flags; /* SESSION_*: of a login; SESSION_OWN of an init */
 };
 
 struct path_key {

@@ -53,7 +53,7 @@ enum loss_reason {
 #define RECORD_PARTIAL	   (1 << 6)  /* the session root is older than its selection */
 #define RECORD_SESSIONLESS (1 << 7)  /* the sessions map was full: no session known */
 #define RECORD_ENTERING	   (1 << 8)  /* a runtime at work inside, before the first exec */
-#define RECORD_OWN	   (1 << 9)  /* the container's own session, not one begun in it later */
+#define RECORD_OWN	   (1 << 9)  /* the container's own session, nobody else's */
 #define RECORD_DOUBTED	   (1 << 10) /* a login that another's process began */
 
 /*

@@ -271,6 +271,23 @@ static __always_inline bool still_outside(struct task_struct *task)
 }
 
 /*
+ * SESSION_OWN for the first init of a pid namespace that begins in a container: whoever
+ * enters with a namespace of his own comes later. Of a container that was not seen made
+ * it may have begun before.
+ */
+static __always_inline __u32 claim_init(struct selection *selection, __u64 start, __u32 tgid)
+{
+	struct root root = {.start = start, .tgid = tgid, .flags = SESSION_OWN};
+	__u64 container_id = selection->container_id;
+	struct root *own = bpf_map_lookup_elem(&roots, &container_id);
+
+	if (own ? own->flags & SESSION_OWN : !(selection->flags & SELECTION_WATCHED))
+		return 0;
+	bpf_map_update_elem(&roots, &container_id, &root, BPF_ANY);
+	return SESSION_OWN;
+}
+
+/*
  * SESSION_OWN where a session that begins is the container's own: that of its pid
  * namespace's init, which may be slower to its first exec than somebody who enters. Where
  * the namespace is shared or the node's, its init lives elsewhere, and the first one counts.
@@ -278,14 +295,14 @@ static __always_inline bool still_outside(struct task_struct *task)
 static __always_inline __u32 begin_own(struct selection *selection, struct task_struct *task)
 {
 	struct task_struct *init = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, child_reaper);
-	bool is_init = init && BPF_CORE_READ(init, tgid) == READ(task, tgid);
 	__u64 cgroup_id = BPF_CORE_READ(init, cgroups, dfl_cgrp, kn, id);
 	struct selection *around = bpf_map_lookup_elem(&cgroups, &cgroup_id);
 
-	if (!is_init && around && around->container_id == selection->container_id)
+	if (init && BPF_CORE_READ(init, tgid) == READ(task, tgid))
+		return claim_init(selection, process_start_of(task), READ(task, tgid));
+	if (around && around->container_id == selection->container_id)
 		return 0;
-	return claim_own(selection, process_start_of(task), READ(task, tgid), false) |
-	       (is_init ? SESSION_OWN : 0);
+	return claim_own(selection, process_start_of(task), READ(task, tgid), false);
 }
 
 /*

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -186,6 +187,23 @@ def test_an_exec_that_is_faster_than_the_container(record: Record, tmp_path: Pat
     ran = {event.arguments[0]: event.process.session for event in finish(recording) if isinstance(event, ProcessExec)}
     assert ran[b"/bin/id"].kind is SessionKind.EXEC
     assert ran[b"cat"].kind is SessionKind.CONTAINER
+
+
+def test_who_enters_with_a_pid_namespace_of_his_own(record: Record, start: Callable[[Recording], Container]) -> None:
+    """He is its init, but not the container's: what he executes there is a session of its own."""
+    recording = record()
+    configure(recording, own_session=False)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    container = start(recording)
+    select(recording, container)
+    state = subprocess.run(["runc", "state", container.name], check=True, capture_output=True).stdout
+    enter = (
+        f"echo $$ >{container.cgroup}/cgroup.procs; unshare --pid --fork nsenter -t {json.loads(state)['pid']} -m id"
+    )
+    subprocess.run(["sh", "-c", enter], check=True, stdout=subprocess.DEVNULL, timeout=20)
+    container.work()
+    ran = [event for event in finish(recording, container) if isinstance(event, ProcessExec)]
+    assert [each.process.session.kind.value for each in ran if each.arguments == [b"id"]] == ["Exec"]
 
 
 def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Callable[[Recording], Container]) -> None:
