@@ -197,8 +197,13 @@ def test_who_enters_with_a_pid_namespace_of_his_own(record: Record, start: Calla
     container = start(recording)
     select(recording, container)
     state = subprocess.run(["runc", "state", container.name], check=True, capture_output=True).stdout
-    enter = f"echo $$ >{container.cgroup}/cgroup.procs; unshare --pid --fork nsenter -t {json.loads(state)['pid']} -m /bin/id"
-    subprocess.run(["sh", "-c", enter], check=True, stdout=subprocess.DEVNULL, timeout=20)
+    enter = f"unshare --pid --fork nsenter -t {json.loads(state)['pid']} -m /bin/id"
+    subprocess.run(
+        ["sh", "-c", f"echo $$ >{container.cgroup}/cgroup.procs; {enter}"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=20,
+    )
     container.work()
     ran = [event for event in finish(recording, container) if isinstance(event, ProcessExec)]
     assert [each.process.session.kind.value for each in ran if each.arguments == [b"/bin/id"]] == ["Exec"]
