@@ -22,11 +22,10 @@ from socket import create_server
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from fixtures.recordings import Cgroup, Recording
+from fixtures.recordings import Cgroup, Recording, mount_tracefs
 
 from benchmarks.tables import render_table
 from podcorder_agent.classes import EVENT_CLASSES
-from podcorder_agent.mounts import mount_points
 
 ROUNDS = 5
 COUNTS = {"open": 100_000, "exec": 1_000, "connect": 10_000}
@@ -67,15 +66,9 @@ def listening() -> Iterator[int]:
         thread.join()
 
 
-def mount_tracefs() -> None:
-    """bpftrace finds its tracepoints there; Podcorder does without."""
-    if not mount_points("tracefs"):
-        subprocess.run(["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"], check=True)
-
-
 @contextmanager
 def bpftrace(script: str, directory: Path) -> Iterator[Path]:
-    """bpftrace running the script, its output in a file."""
+    """bpftrace running the script, its output in a file. It takes tracefs, which Podcorder does without."""
     output = directory / "bpftrace.out"
     command = ["bpftrace", "-B", "line", "-e", 'BEGIN { printf("ready\\n"); } ' + script]
     with output.open("w") as stream:

@@ -27,6 +27,8 @@ DEBUG_BUILD = [
     {"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}},
     {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--trace=debug"},
 ]
+TRACEFS = "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing"
+"""As systemd does on a node."""
 RIGHTS = """
 import re
 print(*re.findall(r"(?:CapEff|CapBnd|NoNewPrivs|Seccomp):.(.+)", open("/proc/self/status").read()))
@@ -98,6 +100,7 @@ def test_node_tells_why_something_is_not_recorded(release: Release, tmp_path: Pa
     kubectl("delete", "pod", *agents, f"--field-selector=spec.nodeName={NODE}")
     kubectl("rollout", "status", "-n", NAMESPACE, "daemonset/podcorder-agent", "--timeout=90s", check=False)
     wait_until(lambda: "debug build" in reason_of_loader(release), 60, "the debug build")
+    release.cluster.sandbox.run("sh", "-c", TRACEFS)
     root = tmp_path / "root.json"
     root.write_text(json.dumps({"securityContext": {"runAsUser": 0}}))
     image = f"--image={compiling_agent_image().reference}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.recordings import RecorderEnded, Recording
+from fixtures.recordings import RecorderEnded, Recording, mount_tracefs
 from fixtures.trace_readers import MAIN, TraceReader, make_debug_build, run, texts_of
 
 from images.wheels import build
@@ -31,6 +31,7 @@ LOADERS = ["core", "bcc"]
 
 @pytest.fixture(scope="module", autouse=True)
 def debug_build() -> None:
+    mount_tracefs()
     make_debug_build()
 
 
