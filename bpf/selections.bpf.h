@@ -124,8 +124,8 @@ static __always_inline __u32 claim_own(struct selection *selection, __u64 start,
 }
 
 /*
- * Place the current process, which has no session yet: its root is the topmost
- * ancestor still inside the container, found by walking up the real parents.
+ * Place the current process, which has no session in this container yet: its root is the
+ * topmost ancestor still inside the container, found by walking up the real parents.
  */
 __checked_once int place_session(struct selection *selection)
 {
@@ -180,6 +180,32 @@ __checked_once int place_session(struct selection *selection)
 	log_info("session placed: pid=%u root=%u flags=%u", tgid, placed.session_root,
 		 placed.flags);
 	return bpf_map_update_elem(&sessions, &tgid, &placed, BPF_ANY);
+}
+
+/*
+ * Place the current process if it has lived in a session of another container that is recorded:
+ * it is no stage that a runtime sets, but was moved, and begins a session. What is held may yet
+ * be found to be the runtime's, and a login, whose id is no cgroup's, may have called one.
+ */
+__checked_once int place_moved(struct selection *selection)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct session *session = bpf_map_lookup_elem(&sessions, &tgid);
+	struct selection *left;
+
+	if (!selection || !session || session->flags & SESSION_ENTERING ||
+	    session->process_start != process_start_of(task))
+		return 0;
+	left = bpf_map_lookup_elem(&cgroups, &session->container_id); /* no stack for a copy */
+	if (!left || left->flags & (SELECTION_PENDING | SELECTION_EXCLUDED))
+		return 0;
+	session->session_start = bpf_ktime_get_boot_ns();
+	session->session_root = tgid;
+	session->flags = 0;
+	session->container_id = selection->container_id;
+	log_info("session moved: pid=%u container=%llu", tgid, session->container_id);
+	return 1;
 }
 
 /*
@@ -250,7 +276,8 @@ static __always_inline struct session *session_of(struct task_struct *task,
 	}
 	session = known_session(task, selection);
 	if (!session) {
-		place_session(selection);
+		if (!place_moved(selection))
+			place_session(selection);
 		return bpf_map_lookup_elem(&sessions, &tgid);
 	}
 	/* known from before its container was excluded, and selected again */
@@ -260,14 +287,27 @@ static __always_inline struct session *session_of(struct task_struct *task,
 }
 
 /*
- * A runtime's own stages are still in the mount namespace of the runtime that
- * started them; what a container is to run never is.
+ * Whether the current task is still in the mount namespace of whoever started it from
+ * outside the container: so are a runtime's own stages, and what a container is to run
+ * never is. Its parent may have gone inside before it forked, as nsenter does.
  */
-static __always_inline bool still_outside(struct task_struct *task)
+__checked_once int is_still_outside(__u64 container_id)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct mnt_namespace *own = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	int i;
 
-	return own && own == BPF_CORE_READ(task, real_parent, nsproxy, mnt_ns);
+	for (i = 0; i < ANCESTORS_MAX; i++) {
+		struct task_struct *parent = BPF_CORE_READ(leader, real_parent, group_leader);
+		__u64 cgroup_id = BPF_CORE_READ(parent, cgroups, dfl_cgrp, kn, id);
+		struct selection *around = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+
+		if (!around || around->container_id != container_id)
+			return own && own == BPF_CORE_READ(parent, nsproxy, mnt_ns);
+		leader = parent;
+	}
+	return 0;
 }
 
 /*
@@ -322,7 +362,8 @@ static __always_inline void begin_session(struct task_struct *task)
 	/* an excluded container may be selected later: what enters it now has entered then */
 	session = selection->flags & SELECTION_EXCLUDED ? known_session(task, selection) :
 							  session_of(task, selection);
-	if (!session || !(session->flags & SESSION_ENTERING) || still_outside(task))
+	if (!session || !(session->flags & SESSION_ENTERING) ||
+	    is_still_outside(selection->container_id))
 		return;
 	session->session_root = READ(task, tgid);
 	session->session_start = bpf_ktime_get_boot_ns();

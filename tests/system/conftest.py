@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fixtures.containers import BusyContainer
 from fixtures.recordings import Recording, build_workloads, temporary_directory
 
 from podcorder_agent.recorder.loaders import ARCHITECTURES, OBJECTS
@@ -45,3 +46,19 @@ def record() -> Iterator[Callable[..., Recording]]:
         finally:
             for each in recordings:
                 each.clean_up()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Recording], BusyContainer]]:
+    """Start a container; what a failed test leaves is ended."""
+    made: list[BusyContainer] = []
+
+    def begin(recording: Recording) -> BusyContainer:
+        directory = tmp_path / str(len(made))
+        directory.mkdir()
+        made.append(BusyContainer(directory, f"{recording.name}-{len(made)}"))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.end()

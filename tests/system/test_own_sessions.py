@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from fixtures.containers import change_specification, make_busybox_bundle
-from fixtures.record_ids import read_journal
+from fixtures.containers import BusyContainer, change_specification, finish, make_busybox_bundle
 from fixtures.recordings import Recording, cgroup2_mount
 
 from podcorder_agent.classes import RecordClass
@@ -20,62 +17,11 @@ from podcorder_agent.interpreter.events import FileOpen, ProcessExec, ProcessExi
 from podcorder_agent.interpreter.subjects import SessionKind
 
 EVENTS = ["exec", "exec_failed", "fork", "exit", "open", "open_failed"]
-BUSY = "while read word; do cat /etc/motd; (true; /bin/true); echo $word; done"
-"""Does the same for each line it is given, and says so."""
 Record = Callable[..., Recording]
-
-
-class Container:
-    """A busybox in a runc container, whose own session works when told to."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self.name = name
-        self.cgroup = cgroup2_mount() / name
-        bundle = make_busybox_bundle(directory, BUSY)
-        change_specification(bundle, lambda each: each.update(hostname=name))
-        command = ["runc", "run", "--bundle", bundle, name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.work()
-
-    def work(self) -> None:
-        """Let its own session run one round."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("done\n")
-        self._process.stdin.flush()
-        assert [self._process.stdout.readline() for _ in range(2)] == ["hello\n", "done\n"]
-
-    def execute(self, *command: str) -> None:
-        subprocess.run(["runc", "exec", self.name, *command], check=True, stdout=subprocess.DEVNULL)
-
-    def end(self) -> None:
-        subprocess.run(["runc", "delete", "--force", self.name], check=False, capture_output=True)
-        self._process.communicate(timeout=20)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[Recording], Container]]:
-    """Start a container; what a failed test leaves is ended."""
-    made: list[Container] = []
-
-    def begin(recording: Recording) -> Container:
-        directory = tmp_path / str(len(made))
-        directory.mkdir()
-        made.append(Container(directory, f"{recording.name}-{len(made)}"))
-        return made[-1]
-
-    yield begin
-    for each in made:
-        each.end()
 
 
 def configure(recording: Recording, own_session: bool) -> None:
     recording.client.configure(0, {"policy": "test", "events": EVENTS, "own_session": own_session})
-
-
-def select(recording: Recording, container: Container) -> None:
-    told = {"path": f"/{container.name}", "id": container.name}
-    assert recording.client.select(container.cgroup.stat().st_ino, 0, "Container", told)["cgroups"] == 1
 
 
 def generated(recording: Recording) -> list[int]:
@@ -85,15 +31,6 @@ def generated(recording: Recording) -> list[int]:
     return counts[: RecordClass.CGROUP]
 
 
-def finish(recording: Recording, *containers: Container) -> list[Any]:
-    """End everything, hold the journal to the law; the events."""
-    for each in containers:
-        each.end()
-    recording.stop()
-    read_journal(recording.journal).assert_law()
-    return recording.interpret()[0]
-
-
 def commands(events: list[Any]) -> list[list[bytes]]:
     """What was executed in containers. Whether runc executes itself in there first, to set it up, is a race of its."""
     executed = (event for event in events if isinstance(event, ProcessExec))
@@ -101,14 +38,14 @@ def commands(events: list[Any]) -> list[list[bytes]]:
 
 
 def test_an_exec_is_recorded_and_the_own_session_is_not(
-    record: Record, start: Callable[[Recording], Container]
+    record: Record, start: Callable[[Recording], BusyContainer]
 ) -> None:
     """Of a container seen made, what it runs itself is neither recorded nor generated once it is selected."""
     recording = record()
     configure(recording, own_session=False)
     recording.client.pending(EVENTS, 60, 1 << 20)
     container = start(recording)
-    select(recording, container)
+    container.select(recording)
     before = generated(recording)
     for _ in range(101):
         container.work()
@@ -132,12 +69,12 @@ def test_an_exec_is_recorded_and_the_own_session_is_not(
     assert {type(event) for event in execs} >= {ProcessExec, ProcessFork, ProcessExit, FileOpen}
 
 
-def test_a_container_older_than_its_selection(record: Record, start: Callable[[Recording], Container]) -> None:
+def test_a_container_older_than_its_selection(record: Record, start: Callable[[Recording], BusyContainer]) -> None:
     """What ran before the selection is the container's own, in whichever process; what is begun later is not."""
     recording = record()
     container = start(recording)
     configure(recording, own_session=False)
-    select(recording, container)
+    container.select(recording)
     container.work()
     container.execute("/bin/id")
     container.work()
@@ -189,15 +126,16 @@ def test_an_exec_that_is_faster_than_the_container(record: Record, tmp_path: Pat
     assert ran[b"cat"].kind is SessionKind.CONTAINER
 
 
-def test_who_enters_with_a_pid_namespace_of_his_own(record: Record, start: Callable[[Recording], Container]) -> None:
+def test_who_enters_with_a_pid_namespace_of_his_own(
+    record: Record, start: Callable[[Recording], BusyContainer]
+) -> None:
     """He is its init, but not the container's: what he executes there is a session of its own."""
     recording = record()
     configure(recording, own_session=False)
     recording.client.pending(EVENTS, 60, 1 << 20)
     container = start(recording)
-    select(recording, container)
-    state = subprocess.run(["runc", "state", container.name], check=True, capture_output=True).stdout
-    enter = f"unshare --pid --fork nsenter -t {json.loads(state)['pid']} -m /bin/id"
+    container.select(recording)
+    enter = f"unshare --pid --fork nsenter -t {container.pid} -m /bin/id"
     subprocess.run(
         ["sh", "-c", f"echo $$ >{container.cgroup}/cgroup.procs; {enter}"],
         check=True,
@@ -209,7 +147,9 @@ def test_who_enters_with_a_pid_namespace_of_his_own(record: Record, start: Calla
     assert [each.process.session.kind.value for each in ran if each.arguments == [b"/bin/id"]] == ["Exec"]
 
 
-def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Callable[[Recording], Container]) -> None:
+def test_what_was_begun_while_a_container_was_excluded(
+    record: Record, start: Callable[[Recording], BusyContainer]
+) -> None:
     """The first root is remembered: somebody else's session is not taken for the container's own, nor the reverse."""
     recording = record()
     configure(recording, own_session=False)
@@ -220,7 +160,7 @@ def test_what_was_begun_while_a_container_was_excluded(record: Record, start: Ca
     shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert shell.stdout is not None
     assert shell.stdout.readline() == "in\n"
-    select(recording, container)
+    container.select(recording)
     container.work()
     shell.communicate("word\n", timeout=20)
     container.work()
@@ -257,13 +197,15 @@ def test_a_container_excluded_before_it_is_started(record: Record, tmp_path: Pat
     assert (ran[b"cat"].partial, ran[b"/bin/id"].partial) == (True, False)
 
 
-def test_a_recorder_that_takes_over_leaves_it_out_too(record: Record, start: Callable[[Recording], Container]) -> None:
+def test_a_recorder_that_takes_over_leaves_it_out_too(
+    record: Record, start: Callable[[Recording], BusyContainer]
+) -> None:
     """Which session is the own one outlives the recorder, killed under load."""
     recording = record()
     configure(recording, own_session=False)
     recording.client.pending(EVENTS, 60, 1 << 20)
     container = start(recording)
-    select(recording, container)
+    container.select(recording)
     before = generated(recording)
     recording.recorder.send_signal(signal.SIGKILL)
     recording.recorder.wait()
@@ -275,13 +217,13 @@ def test_a_recorder_that_takes_over_leaves_it_out_too(record: Record, start: Cal
     assert commands(finish(recording, container))[-1] == [b"/bin/id"]
 
 
-def test_it_can_be_turned_on_and_off(record: Record, start: Callable[[Recording], Container]) -> None:
+def test_it_can_be_turned_on_and_off(record: Record, start: Callable[[Recording], BusyContainer]) -> None:
     """The own session is recorded from the moment its slot says so, under the id it had before."""
     recording = record()
     configure(recording, own_session=True)
     recording.client.pending(EVENTS, 60, 1 << 20)
     container = start(recording)
-    select(recording, container)
+    container.select(recording)
     for own_session in (True, False, True):
         configure(recording, own_session=own_session)
         container.work()

@@ -69,6 +69,14 @@ def _is_root(process: Process, session: Session) -> bool:
     return process.tgid == session.root_tgid and process.start <= session.root_start
 
 
+def _was_moved(before: Session, session: Session) -> bool:
+    """Whether a process that lived in one container begins a session in another: no runtime does so, but one that a
+    login started may."""
+    if before.kind in (SessionKind.HOST, SessionKind.SETUP):
+        return False
+    return before.container.cgroup_id != session.container.cgroup_id
+
+
 def _may_be_older(session: Session) -> bool:
     """Whether its root may have lived before anything of it was recorded, and may live though nothing tells of it."""
     return session.partial or session.kind in (SessionKind.CONTAINER, SessionKind.DEBUG)
@@ -123,7 +131,8 @@ class Sessions:
         if flags & RecordFlag.SESSIONLESS and parent and parent.session.container.cgroup_id == container_id:
             process.session = parent.session
         else:
-            self._enter(process, container_id, slot, (root, root_start), flags, cause, events, program)
+            lived = before.session if before is not None and before.start == start else None
+            self._enter(process, container_id, slot, (root, root_start), flags, cause, events, program, lived)
         self._add(key, process)
         if before is not None:  # only now: the session may be the same
             self._leave(before, None, cause, events)
@@ -247,8 +256,9 @@ class Sessions:
         cause: Cause,
         events: list[Event],
         program: Program | None,
+        before: Session | None,
     ) -> None:
-        """Give a process its session, which may begin with it."""
+        """Give a process its session, which may begin with it; `before`: the one that it lived in."""
         tree = self.trees.get(place) or self.past.pop(place, None)
         if tree is None:
             root, start = place
@@ -263,7 +273,10 @@ class Sessions:
                 began = process.tgid == root and cause.time - cause.anchor - start < LATEST_RECORD
                 executed = program if began else None
                 also_probe = executed is not None and is_probe(executed, selection.probes)
-                self.claims.begin(session, executed, also_probe, start + cause.anchor)
+                if began and before is not None and _was_moved(before, session):
+                    self.claims.begin_moved(session, process, start + cause.anchor)
+                else:
+                    self.claims.begin(session, executed, also_probe, start + cause.anchor)
             tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
             if _is_root(process, session):
                 tree.root = process
