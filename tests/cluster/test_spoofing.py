@@ -146,7 +146,7 @@ def test_what_is_left_behind_keeps_its_person(bank: Bank, way: str) -> None:
 
 def test_a_session_moved_to_another_pod_is_not_his_who_is_there(bank: Bank) -> None:
     """A privileged container moves a process of hers into a pod where somebody else has a session: what it executes
-    there is not his."""
+    there is not his, and a finding tells of it."""
     alices, bobs = bank.shell("alice", "web", "moved"), bank.shell("bob", "vault", "unmoved")
     alices.run("/bin/echo before-the-move")
     bobs.run(":")
@@ -161,7 +161,8 @@ def test_a_session_moved_to_another_pod_is_not_his_who_is_there(bank: Bank) -> N
     his = bank.wait_settled("beside-the-moved")
     assert names(his) == {"bob"}
     moved = bank.wait_settled("after-the-move")
-    assert "bob" not in names(moved)
+    assert names(moved) == {"Unannounced"}
+    assert "podcorder.finding" in {each["event"] for each in moved}
     assert {each[SESSION] for each in moved} & {each[SESSION] for each in his} == set()
 
 
