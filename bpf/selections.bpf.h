@@ -71,28 +71,32 @@ __checked_once int is_in_login(void)
 
 /*
  * The selection of the current task: its cgroup's, or where nobody decided about
- * that one, that of the session it lives in. So a process that is moved out of the
+ * that one yet, that of the session it lives in. So a process that is moved out of the
  * cgroup is still recorded, and so is what it starts. Outside of all containers it is
  * that of logins, if it belongs to one.
  */
 static __always_inline struct selection *selection_current(__u64 cgroup_id)
 {
-	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id), *left;
 	struct session *session;
 	struct state *shared;
 	__u32 key;
 
-	if (selection && !(selection->flags & SELECTION_OUTSIDE))
+	if (selection && !(selection->flags & (SELECTION_OUTSIDE | SELECTION_PENDING)))
 		return selection->flags & SELECTION_EXCLUDED ? NULL : selection;
+	if (selection && selection->flags & SELECTION_OUTSIDE)
+		selection = NULL;
 	/* one place each for keys of 8 and of 4 bytes: record_datagram has no more stack */
 	key = bpf_get_current_pid_tgid() >> 32;
 	session = bpf_map_lookup_elem(&sessions, &key);
 	cgroup_id = session ? session->container_id : 0;
 	if (cgroup_id && !(cgroup_id & LOGIN) &&
 	    session->process_start == process_start_of(bpf_get_current_task_btf())) {
-		selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
-		return selection && selection->flags & SELECTION_EXCLUDED ? NULL : selection;
+		left = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+		return left && !(left->flags & SELECTION_EXCLUDED) ? left : selection;
 	}
+	if (selection)
+		return selection;
 	key = 0;
 	shared = bpf_map_lookup_elem(&state, &key);
 	if (!shared || !shared->logins || !is_in_login())
@@ -354,11 +358,16 @@ static __always_inline __u32 begin_own(struct selection *selection, struct task_
 static __always_inline void begin_session(struct task_struct *task)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
-	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id);
+	struct selection *selection = bpf_map_lookup_elem(&cgroups, &cgroup_id), *current;
 	struct session *session;
 
 	if (!selection)
 		return;
+	if (selection->flags & SELECTION_PENDING) {
+		current = selection_current(cgroup_id);
+		if (!current || current->container_id != selection->container_id)
+			return; /* another container's, who was moved into one that is held */
+	}
 	/* an excluded container may be selected later: what enters it now has entered then */
 	session = selection->flags & SELECTION_EXCLUDED ? known_session(task, selection) :
 							  session_of(task, selection);

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from fixtures.containers import BusyContainer, finish
-from fixtures.recordings import Recording
+from fixtures.recordings import Cgroup, Recording
 
 from podcorder_agent.interpreter.events import FileOpen, ProcessExec
 from podcorder_agent.interpreter.subjects import SessionKind
@@ -40,6 +40,31 @@ def test_who_enters_from_the_node(recording: Recording, start: Start, way: str) 
     subprocess.run(["sh", "-c", enter], check=True, stdout=subprocess.DEVNULL, timeout=20)
     ran = [event for event in finish(recording, container) if isinstance(event, ProcessExec)]
     assert [each.process.session.kind for each in ran if each.arguments == [b"/bin/id"]] == [SessionKind.EXEC]
+
+
+def test_who_is_moved_into_a_cgroup_that_is_new(recording: Recording, start: Start) -> None:
+    """While nobody has said whose it is, and after it turned out to be no container's, he stays in his session."""
+    container = start(recording)
+    container.select(recording)
+    script = "echo $(cat /etc/motd); read word; /bin/id; read word; /bin/true; /bin/sleep 0"
+    command = ["runc", "exec", container.name, "/bin/sh", "-c", script]
+    shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    assert shell.stdout.readline() == "hello\n"
+    (pid,) = container.pids - {container.pid}
+    fresh = Cgroup(f"{recording.name}-fresh")
+    (fresh.path / "cgroup.procs").write_text(str(pid))
+    shell.stdin.write("word\n")
+    shell.stdin.flush()
+    assert shell.stdout.readline().startswith("uid=0")
+    recording.client.exclude(fresh.path.stat().st_ino, outside=True)
+    shell.communicate("word\n", timeout=20)
+    execs = [event for event in finish(recording, container) if isinstance(event, ProcessExec)]
+    fresh.remove()
+    (session,) = {each.process.session.id for each in execs if each.arguments == [b"/bin/sh", b"-c", script.encode()]}
+    own = [each.arguments for each in execs if each.process.session.id == session]
+    assert own[1:] == [[b"cat", b"/etc/motd"], [b"/bin/id"], [b"/bin/true"], [b"/bin/sleep", b"0"]]
 
 
 def test_who_is_moved_from_another_container(recording: Recording, start: Start) -> None:
