@@ -108,6 +108,7 @@ struct selection {
 #define SESSION_ENTERING (1 << 2) /* entered from outside, nothing executed inside yet */
 #define SESSION_OWN	 (1 << 3) /* the container's own */
 #define SESSION_DOUBTED	 (1 << 4) /* a login that another's process began */
+#define SESSION_MOVED	 (1 << 5) /* the root was moved here out of another container */
 
 struct session {
 	__u64 container_id;

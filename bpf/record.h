@@ -55,6 +55,7 @@ enum loss_reason {
 #define RECORD_ENTERING	   (1 << 8)  /* a runtime at work inside, before the first exec */
 #define RECORD_OWN	   (1 << 9)  /* the container's own session, nobody else's */
 #define RECORD_DOUBTED	   (1 << 10) /* a login that another's process began */
+#define RECORD_MOVED	   (1 << 11) /* the session root was moved here out of another container */
 
 /*
  * A number's upper byte is the level that gave it; those of a level follow each

@@ -76,7 +76,8 @@ static __always_inline __u16 flag_pending(const struct selection *selection)
 static __always_inline __u16 flags_of(const struct session *session)
 {
 	return (session->flags & SESSION_PARTIAL) << 5 |
-	       (session->flags & (SESSION_ENTERING | SESSION_OWN | SESSION_DOUBTED)) << 6;
+	       (session->flags & (SESSION_ENTERING | SESSION_OWN | SESSION_DOUBTED | SESSION_MOVED))
+		       << 6;
 }
 
 _Static_assert(SELECTION_PENDING << 3 == RECORD_PENDING, "see flag_pending()");
@@ -84,6 +85,7 @@ _Static_assert(SESSION_PARTIAL << 5 == RECORD_PARTIAL, "see flags_of()");
 _Static_assert(SESSION_ENTERING << 6 == RECORD_ENTERING, "see flags_of()");
 _Static_assert(SESSION_OWN << 6 == RECORD_OWN, "see flags_of()");
 _Static_assert(SESSION_DOUBTED << 6 == RECORD_DOUBTED, "see flags_of()");
+_Static_assert(SESSION_MOVED << 6 == RECORD_MOVED, "see flags_of()");
 
 /* Who did it, as the task is now. */
 static __always_inline void fill_identity(struct record_header *header, struct task_struct *task)

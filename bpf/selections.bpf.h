@@ -93,7 +93,10 @@ static __always_inline struct selection *selection_current(__u64 cgroup_id)
 	if (cgroup_id && !(cgroup_id & LOGIN) &&
 	    session->process_start == process_start_of(bpf_get_current_task_btf())) {
 		left = bpf_map_lookup_elem(&cgroups, &cgroup_id);
-		return left && !(left->flags & SELECTION_EXCLUDED) ? left : selection;
+		if (!left || left->flags & SELECTION_EXCLUDED)
+			return selection;
+		/* a runtime may itself be held still, when it begins a container */
+		return selection && left->flags & SELECTION_PENDING ? selection : left;
 	}
 	if (selection)
 		return selection;
@@ -167,7 +170,8 @@ __checked_once int place_session(struct selection *selection)
 		if (known && known->container_id == placed.container_id) {
 			placed.session_start = known->session_start;
 			placed.session_root = known->session_root;
-			placed.flags = known->flags & (SESSION_ENTERING | SESSION_OWN);
+			placed.flags =
+				known->flags & (SESSION_ENTERING | SESSION_OWN | SESSION_MOVED);
 			inherits = true;
 			break;
 		}
@@ -206,7 +210,7 @@ __checked_once int place_moved(struct selection *selection)
 		return 0;
 	session->session_start = bpf_ktime_get_boot_ns();
 	session->session_root = tgid;
-	session->flags = 0;
+	session->flags = SESSION_MOVED;
 	session->container_id = selection->container_id;
 	log_info("session moved: pid=%u container=%llu", tgid, session->container_id);
 	return 1;
@@ -293,21 +297,29 @@ static __always_inline struct session *session_of(struct task_struct *task,
 /*
  * Whether the current task is still in the mount namespace of whoever started it from
  * outside the container: so are a runtime's own stages, and what a container is to run
- * never is. Its parent may have gone inside before it forked, as nsenter does.
+ * never is. Its parent may have gone inside before it forked, as nsenter does. So has a
+ * runtime that executes hooks before the container's first program: until that has
+ * begun, its children are stages as well.
  */
-__checked_once int is_still_outside(__u64 container_id)
+__checked_once int is_still_outside(struct selection *selection)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mnt_namespace *own = BPF_CORE_READ(task, nsproxy, mnt_ns);
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u64 container_id;
+	bool hooks;
 	int i;
 
+	if (!selection)
+		return 0;
+	container_id = selection->container_id;
+	hooks = selection->flags & SELECTION_WATCHED && !bpf_map_lookup_elem(&roots, &container_id);
 	for (i = 0; i < ANCESTORS_MAX; i++) {
 		struct task_struct *parent = BPF_CORE_READ(leader, real_parent, group_leader);
 		__u64 cgroup_id = BPF_CORE_READ(parent, cgroups, dfl_cgrp, kn, id);
 		struct selection *around = bpf_map_lookup_elem(&cgroups, &cgroup_id);
 
-		if (!around || around->container_id != container_id)
+		if (hooks || !around || around->container_id != container_id)
 			return own && own == BPF_CORE_READ(parent, nsproxy, mnt_ns);
 		leader = parent;
 	}
@@ -371,8 +383,7 @@ static __always_inline void begin_session(struct task_struct *task)
 	/* an excluded container may be selected later: what enters it now has entered then */
 	session = selection->flags & SELECTION_EXCLUDED ? known_session(task, selection) :
 							  session_of(task, selection);
-	if (!session || !(session->flags & SESSION_ENTERING) ||
-	    is_still_outside(selection->container_id))
+	if (!session || !(session->flags & SESSION_ENTERING) || is_still_outside(selection))
 		return;
 	session->session_root = READ(task, tgid);
 	session->session_start = bpf_ktime_get_boot_ns();

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fixtures.containers import BusyContainer, change_specification, finish, make_busybox_bundle
-from fixtures.recordings import Recording, cgroup2_mount
+from fixtures.recordings import Cgroup, Recording, cgroup2_mount
 
 from podcorder_agent.classes import RecordClass
 from podcorder_agent.interpreter.events import FileOpen, ProcessExec, ProcessExit, ProcessFork
@@ -97,6 +98,41 @@ def test_a_container_selected_before_it_is_started(record: Record, tmp_path: Pat
     finally:
         subprocess.run(["runc", "delete", "--force", name], check=True)
     assert commands(finish(recording)) == [[b"/bin/id"]]
+
+
+@pytest.mark.parametrize("namespace", ["its own", "the node's"])
+def test_hooks_are_the_runtimes(record: Record, tmp_path: Path, namespace: str) -> None:
+    """What a runtime executes inside before the container's first program is neither somebody's session nor its own,
+    in whichever pid namespace; a runtime that is held itself when it begins the container changes nothing."""
+    recording = record()
+    configure(recording, own_session=True)
+    recording.client.pending(EVENTS, 60, 1 << 20)
+    name = f"{recording.name}-hooked"
+    bundle = make_busybox_bundle(tmp_path, "cat /etc/motd; sleep 30")
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "/bin/true; /bin/id >/dev/null"]}
+
+    def change(specification: Any) -> None:
+        specification["hooks"] = {"startContainer": [hook]}
+        if namespace != "its own":
+            kept = [each for each in specification["linux"]["namespaces"] if each["type"] != "pid"]
+            specification["linux"]["namespaces"] = kept
+
+    change_specification(bundle, change)
+    runtime = Cgroup(f"{recording.name}-runtime")
+    running = runtime.start(["runc", "run", "--bundle", bundle, name])
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "hello\n"
+        recording.client.exclude(runtime.id)
+        cgroup_id = (cgroup2_mount() / name).stat().st_ino
+        recording.client.select(cgroup_id, 0, "Container", {"path": f"/{name}"})
+    finally:
+        subprocess.run(["runc", "delete", "--force", name], check=True)
+        running.communicate(timeout=20)
+    ran = {event.arguments[0]: event.process.session for event in finish(recording) if isinstance(event, ProcessExec)}
+    runtime.remove()
+    kinds = {name: ran[name].kind.value for name in (b"sh", b"/bin/true", b"/bin/id", b"/bin/sh", b"cat")}
+    assert list(kinds.values()) == ["Setup"] * 3 + ["Container"] * 2, kinds
 
 
 def test_an_exec_that_is_faster_than_the_container(record: Record, tmp_path: Path) -> None:

@@ -115,13 +115,13 @@ class Claims:
         self.waiting.begin(session)
         self._pool(keys).begin(root)
 
-    def begin_moved(self, session: Session, process: Process, start: int) -> None:
+    def begin_moved(self, session: Session, start: int) -> None:
         """A session began at this Unix time, ns: its root was moved here out of another container, so nobody asked."""
         if not self.active or session.kind not in _KINDS:
             return
         self.ledger.open(session, start)
         self._tell(Verdict(Root(session, self.now, start), Identity.UNANNOUNCED))
-        self._find(session, process, "This process was moved here out of another container.")
+        self._find(session, "This process was moved here out of another container.")
 
     def fail(self, container: Container, program: Program, tgid: int, error: str | None) -> None:
         """A runtime's process could not execute this: if it never does, somebody's request came to nothing."""
@@ -210,12 +210,11 @@ class Claims:
             if time >= root.seen + self.unannounced:
                 root.reported = True
                 self._tell(Verdict(root, Identity.UNANNOUNCED))
-                process = self._root_of(root.session)
-                self._find(root.session, process, "Nobody asked the API server for this session.")
+                self._find(root.session, "Nobody asked the API server for this session.")
 
-    def _find(self, session: Session, process: Process, message: str) -> None:
+    def _find(self, session: Session, message: str) -> None:
         finding = Finding(f"{session.id}.unannounced", self.now + self.anchor)
-        finding.process, finding.subject, finding.message = process, "session", message
+        finding.process, finding.subject, finding.message = self._root_of(session), "session", message
         self._ready.append(finding)
 
     def _unreported(self) -> list[Root]:

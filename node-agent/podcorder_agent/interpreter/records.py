@@ -39,6 +39,7 @@ class RecordFlag(IntFlag):
     ENTERING = 1 << 8
     OWN = 1 << 9
     DOUBTED = 1 << 10
+    MOVED = 1 << 11
 
 
 class ExecFlag(IntFlag):

@@ -69,14 +69,6 @@ def _is_root(process: Process, session: Session) -> bool:
     return process.tgid == session.root_tgid and process.start <= session.root_start
 
 
-def _was_moved(before: Session, session: Session) -> bool:
-    """Whether a process that lived in one container begins a session in another: no runtime does so, but one that a
-    login started may."""
-    if before.kind in (SessionKind.HOST, SessionKind.SETUP):
-        return False
-    return before.container.cgroup_id != session.container.cgroup_id
-
-
 def _may_be_older(session: Session) -> bool:
     """Whether its root may have lived before anything of it was recorded, and may live though nothing tells of it."""
     return session.partial or session.kind in (SessionKind.CONTAINER, SessionKind.DEBUG)
@@ -131,8 +123,7 @@ class Sessions:
         if flags & RecordFlag.SESSIONLESS and parent and parent.session.container.cgroup_id == container_id:
             process.session = parent.session
         else:
-            lived = before.session if before is not None and before.start == start else None
-            self._enter(process, container_id, slot, (root, root_start), flags, cause, events, program, lived)
+            self._enter(process, container_id, slot, (root, root_start), flags, cause, events, program)
         self._add(key, process)
         if before is not None:  # only now: the session may be the same
             self._leave(before, None, cause, events)
@@ -256,31 +247,29 @@ class Sessions:
         cause: Cause,
         events: list[Event],
         program: Program | None,
-        before: Session | None,
     ) -> None:
-        """Give a process its session, which may begin with it; `before`: the one that it lived in."""
+        """Give a process its session, which may begin with it."""
         tree = self.trees.get(place) or self.past.pop(place, None)
         if tree is None:
             root, start = place
             selection = self.find(container_id, slot)
-            partial = bool(flags & RecordFlag.PARTIAL)
-            kind = self._kind(selection, flags, program if process.tgid == root else None)
+            partial, moved = bool(flags & RecordFlag.PARTIAL), bool(flags & RecordFlag.MOVED)
+            kind = self._kind(selection, flags, program if process.tgid == root and not moved else None)
             labels = self._labels(selection.container, kind)
             session = Session(selection.container, root, start, self.session_id(start, root), kind, labels)
             session.partial = partial
             identify(session, bool(flags & RecordFlag.DOUBTED))
-            if self._is_wanted(session):
-                began = process.tgid == root and cause.time - cause.anchor - start < LATEST_RECORD
-                executed = program if began else None
-                also_probe = executed is not None and is_probe(executed, selection.probes)
-                if began and before is not None and _was_moved(before, session):
-                    self.claims.begin_moved(session, process, start + cause.anchor)
-                else:
-                    self.claims.begin(session, executed, also_probe, start + cause.anchor)
-            tree = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
+            tree = self.trees[place] = Tree(session, Process(session, start, root, 0, None, self.span_id(start, root)))
             if _is_root(process, session):
                 tree.root = process
             process.session = session
+            if moved and self._is_wanted(session):
+                self.claims.begin_moved(session, start + cause.anchor)
+            elif self._is_wanted(session):
+                began = process.tgid == root and cause.time - cause.anchor - start < LATEST_RECORD
+                executed = program if began else None
+                also_probe = executed is not None and is_probe(executed, selection.probes)
+                self.claims.begin(session, executed, also_probe, start + cause.anchor)
             event = SessionStart(f"{session.id}.start", cause.time, tree.root, flags=["partial"] if partial else None)
             events.append(event)
         elif _is_root(process, tree.session):

@@ -12,6 +12,7 @@ from podcorder_agent.interpreter import events
 
 HERE, THERE = 4242, 4343
 PID, BORN = 2000, 100 * SECOND
+MOVED = 1 << 11
 
 
 @pytest.fixture
@@ -28,23 +29,44 @@ def at(node: AnnouncingNode, container: int, start: int, **fields: Any) -> dict[
     return place | {"container_id": container, "cgroup_id": container, "time": node.feed.time} | fields
 
 
-@pytest.mark.parametrize("first", [record_open, record_exec])
-def test_it_is_unannounced_at_once(node: AnnouncingNode, first: Any) -> None:
-    """A finding says so, whatever it does first there; even the very command that somebody asks for at that moment is
-    not taken for his."""
-    node.announce("alice", "sh")
-    node.feed.record(record_exec, b"sh", **at(node, HERE, BORN))
+FIRST = {
+    "opened": (record_open, (), {}),
+    "executed": (record_exec, (b"sh",), {}),
+    "executed by a child": (record_exec, (b"sh",), {"tgid": PID + 1, "ppid": PID}),
+}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("first", FIRST)
+def test_it_is_unannounced_at_once(node: AnnouncingNode, first: str, known: bool) -> None:
+    """A finding says so, whatever is told first of it, and whether or not it was recorded where it was before; even the
+    very command that somebody asks for at that moment is not taken for his."""
+    if known:
+        node.announce("alice", "sh")
+        node.feed.record(record_exec, b"sh", **at(node, HERE, BORN))
     node.wait(1.1)
     node.announce("bob", "sh", container="other")
-    tails = (b"sh",) if first is record_exec else ()
-    moved = node.feed.time
-    node.feed.record(first, *tails, **at(node, THERE, moved))
+    moved, (make, tails, changes) = node.feed.time, FIRST[first]
+    node.feed.record(make, *tails, **at(node, THERE, moved, flags=MOVED, **changes))
     node.wait(1.1)
     told = [each for each in node.feed.events if each.process and each.process.session.root_start == moved]
     assert {who(each) for each in told} == {"Unannounced"}
     (finding,) = (each for each in told if isinstance(each, events.Finding))
     assert finding.message == "This process was moved here out of another container."
-    assert set(node.known(PID)) == {"alice", "Unannounced"}
+    assert finding.process is not None
+    assert finding.process.tgid == PID
+    assert set(node.known(PID)) == ({"alice", "Unannounced"} if known else {"Unannounced"})
+
+
+def test_what_the_kubelet_runs_as_well_is_no_probe(node: AnnouncingNode) -> None:
+    """Of who was moved, whatever he executes."""
+    container = {"path": "/kubepods/y", "name": "other", "pod": CONTAINER["pod"], "probes": [["sh"]]}
+    node.feed.select(THERE, slot=1, container=container)
+    node.feed.record(record_exec, b"sh", **at(node, THERE, node.feed.time, flags=MOVED))
+    node.wait(1.1)
+    (start,) = node.feed.all(events.SessionStart)
+    assert start.process is not None
+    assert (start.process.session.kind, who(start)) == ("Exec", "Unannounced")
 
 
 def test_a_stage_of_a_runtime_is_not_moved(node: AnnouncingNode) -> None:
